@@ -1,0 +1,64 @@
+package tool
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+)
+
+// A schema is as much of JSON Schema as arguments of tools need.
+type schema struct {
+	Type        string             `json:"type,omitempty"`
+	Description string             `json:"description,omitempty"`
+	Properties  map[string]*schema `json:"properties,omitempty"`
+	Required    []string           `json:"required,omitempty"`
+	Items       *schema            `json:"items,omitempty"`
+	Additional  *schema            `json:"additionalProperties,omitempty"`
+}
+
+// schemaOf describes In. A field's `doc` tag is its description; a field
+// without omitempty is required.
+func schemaOf[In any]() json.RawMessage {
+	b, err := json.Marshal(describe(reflect.TypeFor[In]()))
+	if err != nil {
+		panic("tool: " + err.Error())
+	}
+	return b
+}
+
+func describe(t reflect.Type) *schema {
+	switch t.Kind() {
+	case reflect.String:
+		return &schema{Type: "string"}
+	case reflect.Bool:
+		return &schema{Type: "boolean"}
+	case reflect.Int, reflect.Int64:
+		return &schema{Type: "integer"}
+	case reflect.Float64:
+		return &schema{Type: "number"}
+	case reflect.Slice:
+		return &schema{Type: "array", Items: describe(t.Elem())}
+	case reflect.Map:
+		return &schema{Type: "object", Additional: describe(t.Elem())}
+	case reflect.Struct:
+		return describeStruct(t)
+	}
+	return &schema{} // anything
+}
+
+func describeStruct(t reflect.Type) *schema {
+	s := &schema{Type: "object", Properties: map[string]*schema{}}
+	for f := range t.Fields() {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" || name == "" {
+			continue
+		}
+		p := describe(f.Type)
+		p.Description = f.Tag.Get("doc")
+		s.Properties[name] = p
+		if !strings.Contains(options, "omitempty") {
+			s.Required = append(s.Required, name)
+		}
+	}
+	return s
+}
