@@ -24,8 +24,8 @@ type Image struct {
 // A Config says how a session of an image runs.
 type Config struct {
 	User     runtime.User  `json:"user"`
-	Dir      string        `json:"dir"`           // working directory of tools
-	Env      []string      `json:"env,omitempty"` // KEY=value
-	Families []tool.Family `json:"families"`      // which tools work in it
+	Dir      string        `json:"dir"`            // working directory of tools
+	Env      []string      `json:"env,omitempty"`  // KEY=value
+	Families []tool.Family `json:"families"`       // which tools work in it
 	Warm     []string      `json:"warm,omitempty"` // languages whose interpreters start with the session
 }
