@@ -1,0 +1,201 @@
+package agentbay
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/agentbay/agentbay/tool"
+)
+
+// maxReply bounds a tool's answer, and with it what a Client holds in memory
+// for one call.
+const maxReply = 512 << 20
+
+// wireResult is a tool's answer inside every envelope.
+type wireResult struct {
+	Content []struct{ Text string }
+	IsError bool `json:"isError"`
+}
+
+func (r wireResult) reply() *tool.Reply {
+	var text string
+	if len(r.Content) > 0 {
+		text = r.Content[0].Text
+	}
+	return &tool.Reply{Failed: r.IsError, Body: io.NopCloser(strings.NewReader(text))}
+}
+
+// CallTool implements [Service]. The answer is whole before CallTool returns.
+func (c *Client) CallTool(ctx context.Context, id SessionID, call tool.Call) (*tool.Reply, error) {
+	l, err := c.linkOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if l.url == "" {
+		return c.callByRPC(ctx, id, call)
+	}
+	answer, err := c.postLink(ctx, id, l, "callTool", call)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	var body struct {
+		Data struct{ Result wireResult }
+	}
+	if err := json.NewDecoder(io.LimitReader(answer.Body, maxReply)).Decode(&body); err != nil {
+		return nil, brokenOff(ctx, err, call.Name)
+	}
+	return body.Data.Result.reply(), nil
+}
+
+func brokenOff(ctx context.Context, err error, name string) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return Wrap(err, Unavailable, "the answer of %s broke off", name)
+}
+
+// callByRPC is the way to tools of a session whose image offers no link.
+func (c *Client) callByRPC(ctx context.Context, id SessionID, call tool.Call) (*tool.Reply, error) {
+	params := sessionParam(id)
+	params.Set("Name", call.Name)
+	params.Set("Args", string(argsOf(call)))
+	params.Set("AutoGenSession", "false")
+	var r wireResult
+	if _, err := c.exchange(ctx, "CallMcpTool", params, &r); err != nil {
+		return nil, err
+	}
+	return r.reply(), nil
+}
+
+func argsOf(call tool.Call) json.RawMessage {
+	if len(bytes.TrimSpace(call.Args)) == 0 {
+		return json.RawMessage("{}")
+	}
+	return call.Args
+}
+
+// postLink sends a call to the session's link and returns a 2xx answer.
+func (c *Client) postLink(ctx context.Context, id SessionID, l link, verb string, call tool.Call) (*http.Response, error) {
+	body, err := json.Marshal(map[string]any{
+		"args": argsOf(call), "tool": call.Name, "server": "", "token": l.token,
+		"requestId": fmt.Sprintf("link-%d", time.Now().UnixNano()),
+	})
+	if err != nil {
+		return nil, Wrap(err, Invalid, "the arguments of %s are not JSON", call.Name)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(l.url, "/")+"/"+verb, bytes.NewReader(body))
+	if err != nil {
+		return nil, Wrap(err, Internal, "the session's link %q is no URL", l.url)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-Access-Token", l.token)
+	answer, err := c.do(req)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode < 300 {
+		return answer, nil
+	}
+	defer answer.Body.Close()
+	return nil, c.linkError(id, answer)
+}
+
+// linkError reads a refusal. A session that is gone is asked for anew next time.
+func (c *Client) linkError(id SessionID, answer *http.Response) error {
+	code := codeOfStatus(answer.StatusCode)
+	if code == NotFound || code == Denied {
+		c.forget(id)
+	}
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20)) // what came is better than nothing
+	var e struct{ Code, Message, RequestID string }
+	if json.Unmarshal(body, &e) != nil || e.Message == "" {
+		e.Message = fmt.Sprintf("the session's link answers with HTTP status %d", answer.StatusCode)
+	}
+	return &Error{Code: code, Message: e.Message, RequestID: e.RequestID}
+}
+
+// errorLine is the last line of a stream that failed.
+type errorLine struct {
+	Error *struct {
+		Code      Code   `json:"code"`
+		Message   string `json:"message"`
+		RequestID string `json:"requestId"`
+	} `json:"error"`
+}
+
+// StreamTool implements [Service].
+func (c *Client) StreamTool(ctx context.Context, id SessionID, call tool.Call, yield func(event []byte) error) error {
+	l, err := c.linkOf(ctx, id)
+	if err != nil {
+		return err
+	}
+	if l.url == "" {
+		return Errorf(Unavailable, "the session's image offers no link, and so no streams; call %s instead", call.Name)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop() // closes the connection, which stops the tool
+	answer, err := c.postLink(ctx, id, l, "streamTool", call)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	return readEvents(ctx, answer.Body, call.Name, yield)
+}
+
+func readEvents(ctx context.Context, body io.Reader, name string, yield func([]byte) error) error {
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, maxReply)
+	for lines.Scan() {
+		if err := streamError(lines.Bytes()); err != nil {
+			return err
+		}
+		if err := yield(bytes.Clone(lines.Bytes())); err != nil {
+			return err
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return brokenOff(ctx, err, name)
+	}
+	return nil
+}
+
+func streamError(line []byte) error {
+	var e errorLine
+	if !bytes.HasPrefix(line, []byte(`{"error":{`)) || json.Unmarshal(line, &e) != nil || e.Error == nil {
+		return nil
+	}
+	return &Error{Code: cmp.Or(e.Error.Code, Internal), Message: e.Error.Message, RequestID: e.Error.RequestID}
+}
+
+// result calls a tool and reads all of its answer. A failed tool is a Result
+// with Failed set.
+func result(ctx context.Context, s Service, id SessionID, call tool.Call) (tool.Result, error) {
+	reply, err := s.CallTool(ctx, id, call)
+	if err != nil {
+		return tool.Result{}, err
+	}
+	r, err := reply.Result(maxReply)
+	if errors.Is(err, tool.ErrTooLong) {
+		return r, Wrap(err, Exhausted, "the answer of %s is longer than %d MB; ask for less of it", call.Name, maxReply>>20)
+	}
+	return r, err
+}
+
+// resultOf makes a call of a declared tool and reads all of its answer.
+func resultOf[In, Out any](ctx context.Context, s Service, id SessionID, def tool.Def[In, Out], in In) (tool.Result, error) {
+	call, err := def.Call(in)
+	if err != nil {
+		return tool.Result{}, Wrap(err, Invalid, "the arguments of %s are not JSON", def.Name)
+	}
+	return result(ctx, s, id, call)
+}

@@ -1,0 +1,117 @@
+package agentbay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+
+	"github.com/agentbay/agentbay/tool"
+)
+
+// A Session is one isolated machine of a bay, to be used. It is safe for
+// concurrent use.
+type Session struct {
+	ID      SessionID
+	service Service
+}
+
+// Use makes a Session of one that service knows, without asking it.
+func Use(service Service, id SessionID) *Session { return &Session{ID: id, service: service} }
+
+// Create boots a session. Delete it when it is no longer needed; else the bay
+// releases it once it has been idle for spec.IdleTimeout.
+func (c *Client) Create(ctx context.Context, spec SessionSpec) (*Session, error) {
+	info, err := c.CreateSession(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return Use(c, info.ID), nil
+}
+
+// Open returns a session made earlier, or elsewhere with the same key.
+//
+// NotFound: there is none, or it has ended.
+func (c *Client) Open(ctx context.Context, id SessionID) (*Session, error) {
+	if _, err := c.linkOf(ctx, id); err != nil {
+		return nil, err
+	}
+	return Use(c, id), nil
+}
+
+// Info returns what the bay knows of the session, also for a while after its end.
+func (s *Session) Info(ctx context.Context) (*SessionInfo, error) { return s.service.Session(ctx, s.ID) }
+
+// Labels returns the session's labels.
+func (s *Session) Labels(ctx context.Context) (map[string]string, error) {
+	info, err := s.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return maps.Clone(info.Labels), nil
+}
+
+// SetLabels replaces the session's labels.
+func (s *Session) SetLabels(ctx context.Context, labels map[string]string) error {
+	return s.service.SetLabels(ctx, s.ID, labels)
+}
+
+// KeepAlive resets the session's idle timer, as every tool call does.
+func (s *Session) KeepAlive(ctx context.Context) error { return s.service.KeepAlive(ctx, s.ID) }
+
+// Delete releases the session and waits until it holds nothing. Deleting what
+// has ended is not an error.
+func (s *Session) Delete(ctx context.Context) error {
+	err := s.service.DeleteSession(ctx, s.ID)
+	if errors.Is(err, NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return until(ctx, func() (bool, error) { return s.ended(ctx) })
+}
+
+func (s *Session) ended(ctx context.Context) (bool, error) {
+	info, err := s.Info(ctx)
+	if errors.Is(err, NotFound) {
+		return true, nil
+	}
+	return err == nil && info.State.Ended(), err
+}
+
+// Metrics returns what the session uses.
+func (s *Session) Metrics(ctx context.Context) (*tool.MetricsOut, error) {
+	r, err := s.do(ctx, tool.Metrics.Name, nil)
+	if err != nil {
+		return nil, err
+	}
+	var m tool.MetricsOut
+	err = json.Unmarshal([]byte(r), &m)
+	return &m, Wrap(err, Internal, "the bay's metrics have another shape than expected")
+}
+
+// Call runs any tool by name; args, which may be nil, is marshalled as its JSON
+// arguments. A tool that ran and reported a failure is a Result with Failed set.
+func (s *Session) Call(ctx context.Context, name string, args any) (tool.Result, error) {
+	if args == nil {
+		args = tool.None{}
+	}
+	b, err := json.Marshal(args)
+	if err != nil {
+		return tool.Result{}, Wrap(err, Invalid, "the arguments of %s cannot be written as JSON", name)
+	}
+	return result(ctx, s.service, s.ID, tool.Call{Name: name, Args: b})
+}
+
+// do is Call for tools whose failure is an error like any other.
+func (s *Session) do(ctx context.Context, name string, args any) (string, error) {
+	r, err := s.Call(ctx, name, args)
+	if err != nil {
+		return "", err
+	}
+	if r.Failed {
+		return "", Errorf(Invalid, "%s: %s", name, r.Text)
+	}
+	return r.Text, nil
+}
