@@ -40,7 +40,9 @@ func (c *Client) Open(ctx context.Context, id SessionID) (*Session, error) {
 }
 
 // Info returns what the bay knows of the session, also for a while after its end.
-func (s *Session) Info(ctx context.Context) (*SessionInfo, error) { return s.service.Session(ctx, s.ID) }
+func (s *Session) Info(ctx context.Context) (*SessionInfo, error) {
+	return s.service.Session(ctx, s.ID)
+}
 
 // Labels returns the session's labels.
 func (s *Session) Labels(ctx context.Context) (map[string]string, error) {
