@@ -36,8 +36,9 @@ var (
 	SearchFiles = define[SearchFilesIn, Text](Files, "search_files", "Find files whose name matches a pattern, recursively.")
 	WriteFile   = define[WriteFileIn, Text](Files, "write_file", "Write a file, creating its parent directories.")
 	// FileChange answers with what changed since the last call for the same path;
-	// the first call sets the mark and answers []. As a stream it pushes each batch
-	// of changes as it happens. Every change is delivered once, by push or by call.
+	// the first call sets the mark and answers []. As a stream it pushes an empty
+	// batch as soon as it watches, and then each batch of changes as it happens.
+	// Every change is delivered once, by push or by call.
 	FileChange = streaming[PathIn, []FileEvent](Files, "get_file_change", "Report what changed below a directory since the last call.")
 )
 
