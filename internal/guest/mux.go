@@ -122,7 +122,6 @@ func (m *Mux) call(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer, err := perform(r.Context(), args)
-	args = nil // may be large, and the answer too
 	if refuse(w, err) {
 		return
 	}

@@ -1,0 +1,8 @@
+//go:build !linux
+
+package guest
+
+import "context"
+
+// Reap does nothing: only Linux hands orphans to the session's first process.
+func Reap(context.Context) {}
