@@ -21,27 +21,31 @@ const (
 // Sessions lists a key's sessions, newest first.
 //
 // Invalid: the query's token was not made here.
-func (s *Store) Sessions(ctx context.Context, keyID string, q agentbay.SessionQuery) ([]Session, agentbay.SessionPage, error) {
+func (s *Store) Sessions(ctx context.Context, keyID string, q agentbay.SessionQuery) (*agentbay.SessionPage, error) {
 	offset, err := readToken(q.Token)
 	if err != nil {
-		return nil, agentbay.SessionPage{}, err
+		return nil, err
 	}
 	where, args := filter(keyID, q)
-	var page agentbay.SessionPage
+	page := new(agentbay.SessionPage)
 	if err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM sessions WHERE "+where, args...).Scan(&page.Total); err != nil {
-		return nil, page, err
+		return nil, err
 	}
-	limit := pageLimit(q.Limit)
 	rows, err := s.read.QueryContext(ctx, "SELECT "+sessionColumns+" FROM sessions WHERE "+where+
-		" ORDER BY created_at DESC, seq DESC LIMIT ? OFFSET ?", append(args, limit, offset)...)
+		" ORDER BY created_at DESC, seq DESC LIMIT ? OFFSET ?", append(args, pageLimit(q.Limit), offset)...)
 	if err != nil {
-		return nil, page, err
+		return nil, err
 	}
-	found, err := collect(rows, scanSession)
-	if end := offset + int64(len(found)); len(found) > 0 && end < int64(page.Total) {
+	page.Sessions, err = collect(rows, scanInfo)
+	if end := offset + int64(len(page.Sessions)); len(page.Sessions) > 0 && end < int64(page.Total) {
 		page.Next = token(end)
 	}
-	return found, page, err
+	return page, err
+}
+
+func scanInfo(r row) (agentbay.SessionInfo, error) {
+	x, err := scanSession(r)
+	return x.SessionInfo, err
 }
 
 // filter is the condition that selects the sessions of a query.

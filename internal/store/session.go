@@ -83,9 +83,13 @@ func (s *Store) Finish(ctx context.Context, id agentbay.SessionID, reason string
 	return err
 }
 
-// LetGo records that nothing on the host is kept for a session any more.
-func (s *Store) LetGo(ctx context.Context, id agentbay.SessionID) error {
-	_, err := s.exec(ctx, "UPDATE sessions SET held = 0 WHERE id = ?", id)
+// LetGo records that nothing on the host is kept for a session any more, which
+// is thereby Finished. One that was Finished already keeps its first reason and
+// time.
+func (s *Store) LetGo(ctx context.Context, id agentbay.SessionID, reason string, at time.Time) error {
+	_, err := s.exec(ctx, "UPDATE sessions SET held = 0, "+
+		"end_reason = iif(state = ?1, end_reason, ?2), ended_at = iif(state = ?1, ended_at, ?3), state = ?1 WHERE id = ?4",
+		agentbay.Finished, reason, nanos(at), id)
 	return err
 }
 

@@ -86,12 +86,12 @@ func TestListingIsNewestFirstAndPages(t *testing.T) {
 		var seen []string
 		q := agentbay.SessionQuery{}
 		for pages := 1; ; pages++ {
-			list, page, err := s.Sessions(t.Context(), "ak-1", q)
+			page, err := s.Sessions(t.Context(), "ak-1", q)
 			must(t, err)
 			if page.Total != 25 {
 				t.Fatalf("Total = %d, want 25", page.Total)
 			}
-			for _, x := range list {
+			for _, x := range page.Sessions {
 				seen = append(seen, string(x.ID))
 			}
 			if q.Token = page.Next; q.Token == "" {
@@ -110,9 +110,9 @@ func TestListingIsNewestFirstAndPages(t *testing.T) {
 func TestPageBeyondTheEndIsEmpty(t *testing.T) {
 	s := open(t, Memory)
 	must(t, s.AddSession(t.Context(), session(1, "ak-1", nil)))
-	list, page, err := s.Sessions(t.Context(), "ak-1", agentbay.SessionQuery{Token: token(1000)})
-	if err != nil || len(list) != 0 || page.Next != "" || page.Total != 1 {
-		t.Errorf("page beyond the end: %v, %+v, %v", list, page, err)
+	page, err := s.Sessions(t.Context(), "ak-1", agentbay.SessionQuery{Token: token(1000)})
+	if err != nil || len(page.Sessions) != 0 || page.Next != "" || page.Total != 1 {
+		t.Errorf("page beyond the end: %+v, %v", page, err)
 	}
 }
 
@@ -135,13 +135,13 @@ func TestFiltersMustAllMatch(t *testing.T) {
 		{"running", agentbay.SessionQuery{State: agentbay.Running}, 2},
 		{"finished", agentbay.SessionQuery{State: agentbay.Finished}, 1},
 	} {
-		list, page, err := s.Sessions(ctx, "ak-1", tc.q)
-		if err != nil || len(list) != tc.want || page.Total != tc.want {
-			t.Errorf("%s: %d of %d sessions, %v; want %d", tc.name, len(list), page.Total, err, tc.want)
+		page, err := s.Sessions(ctx, "ak-1", tc.q)
+		if err != nil || len(page.Sessions) != tc.want || page.Total != tc.want {
+			t.Errorf("%s: %+v, %v; want %d", tc.name, page, err, tc.want)
 		}
 	}
 	must(t, s.SetLabels(ctx, "session-1", map[string]string{"env": "new"}))
-	if _, page, _ := s.Sessions(ctx, "ak-1", agentbay.SessionQuery{Labels: map[string]string{"env": "prod"}}); page.Total != 1 {
+	if page, _ := s.Sessions(ctx, "ak-1", agentbay.SessionQuery{Labels: map[string]string{"env": "prod"}}); page.Total != 1 {
 		t.Errorf("after SetLabels the old label finds %d, want 1", page.Total)
 	}
 }
@@ -173,9 +173,9 @@ func TestGiveSucceedsOnce(t *testing.T) {
 	if err := s.Give(ctx, x); !errors.Is(err, agentbay.Conflict) {
 		t.Errorf("second Give: %v, want Conflict", err)
 	}
-	list, _, err := s.Sessions(ctx, "ak-1", agentbay.SessionQuery{Labels: map[string]string{"a": "b"}})
-	if err != nil || len(list) != 1 {
-		t.Errorf("given session is not listed by its label: %v, %v", list, err)
+	page, err := s.Sessions(ctx, "ak-1", agentbay.SessionQuery{Labels: map[string]string{"a": "b"}})
+	if err != nil || len(page.Sessions) != 1 {
+		t.Errorf("given session is not listed by its label: %v, %v", page, err)
 	}
 }
 
@@ -185,8 +185,8 @@ func TestForgetEndedKeepsWhatIsHeld(t *testing.T) {
 		must(t, s.AddSession(ctx, session(n, "ak-1", map[string]string{"a": "b"})))
 		must(t, s.Finish(ctx, agentbay.SessionID(fmt.Sprintf("session-%d", n)), "deleted", time.Unix(int64(10*n), 1)))
 	}
-	must(t, s.LetGo(ctx, "session-0"))
-	must(t, s.LetGo(ctx, "session-2"))
+	must(t, s.LetGo(ctx, "session-0", "x", time.Unix(99, 0)))
+	must(t, s.LetGo(ctx, "session-2", "x", time.Unix(99, 0)))
 	if n, err := s.ForgetEnded(ctx, time.Unix(15, 0)); n != 1 || err != nil {
 		t.Errorf("ForgetEnded: %d, %v; want 1", n, err)
 	}
@@ -319,7 +319,7 @@ func BenchmarkListByLabel(b *testing.B) {
 	}
 	q := agentbay.SessionQuery{Labels: map[string]string{"n": "1000", "all": "x"}}
 	for b.Loop() {
-		if _, page, err := s.Sessions(b.Context(), "ak-1", q); err != nil || page.Total != 1 {
+		if page, err := s.Sessions(b.Context(), "ak-1", q); err != nil || page.Total != 1 {
 			b.Fatal(page, err)
 		}
 	}

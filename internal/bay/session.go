@@ -1,0 +1,181 @@
+package bay
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/guest"
+	"github.com/agentbay/agentbay/internal/image"
+	"github.com/agentbay/agentbay/internal/runtime"
+	"github.com/agentbay/agentbay/internal/store"
+	"github.com/agentbay/agentbay/tool"
+)
+
+// A session is a live session: one for which the host may hold something.
+type session struct {
+	store.Session // guarded by Bay.mu, but for ID, Runtime, Isolation and secrets, which never change
+
+	machine  runtime.Runtime
+	families []tool.Family
+	guest    *guest.Client
+
+	alive context.Context         // done when no call can go on; its cause says why
+	over  context.CancelCauseFunc // ends alive
+
+	idle    *time.Timer // see idle.go
+	calls   int         // in flight; guarded by Bay.mu
+	saved   time.Time   // the ActiveAt the store has; guarded by Bay.mu
+	spare   bool        // booted, and waiting in the warm pool; guarded by Bay.mu
+	stuck   bool        // its release failed and must be repeated; guarded by Bay.mu
+	metered sample      // the last reading of its counters; guarded by Bay.mu
+}
+
+// live makes the in-memory half of a recorded session.
+func (b *Bay) newSession(x store.Session, rt runtime.Runtime, img image.Image) *session {
+	s := &session{Session: x, machine: rt, families: img.Config.Families}
+	s.guest = &guest.Client{Token: x.GuestToken, Dial: func(ctx context.Context) (net.Conn, error) { return rt.Dial(ctx, x.ID) }}
+	s.alive, s.over = context.WithCancelCause(b.ctx)
+	s.idle = time.AfterFunc(time.Hour, func() { b.idled(s) })
+	s.idle.Stop() // until it runs
+	return s
+}
+
+// info is what callers may know of s. Bay.mu must be held.
+func (s *session) infoLocked() *agentbay.SessionInfo {
+	info := s.SessionInfo
+	info.Labels = maps.Clone(info.Labels)
+	return &info
+}
+
+// has reports whether tools of a family work in s.
+func (s *session) has(f tool.Family) bool {
+	if f == tool.System {
+		return true
+	}
+	for _, have := range s.families {
+		if have == f {
+			return true
+		}
+	}
+	return false
+}
+
+// run begins a booted session's life: it is watched from now on.
+func (b *Bay) watch(s *session) {
+	b.background.Go(func() {
+		exit, err := s.machine.Wait(b.ctx, s.ID)
+		if err != nil {
+			return // the bay ends
+		}
+		if b.end(s, agentbay.Finished, exit.Reason) {
+			b.logEnd(s)
+			b.check(s, "finish", b.Store.Finish(b.ctx, s.ID, exit.Reason, s.EndedAt))
+			b.release(s)
+		}
+	})
+}
+
+// end takes a session out of service for a reason: to Deleting if its machine is
+// to be stopped, to Finished if it is dead already. Calls in flight fail with
+// the reason. It reports whether the session was in service until now; then, and
+// only then, the caller goes on to release it.
+func (b *Bay) end(s *session, to agentbay.State, reason string) bool {
+	b.mu.Lock()
+	if s.State != agentbay.Running && !s.spare {
+		b.mu.Unlock()
+		return false
+	}
+	s.spare = false
+	s.State, s.EndReason = to, reason
+	if to == agentbay.Finished {
+		s.EndedAt = time.Now()
+	}
+	s.idle.Stop()
+	b.mu.Unlock()
+	s.over(gone(s.Session))
+	return true
+}
+
+// retire ends a running session and releases it in the background. Once it
+// returns, the session is Deleting for everybody.
+func (b *Bay) retire(ctx context.Context, s *session, reason string) bool {
+	if !b.end(s, agentbay.Deleting, reason) {
+		return false
+	}
+	b.logEnd(s)
+	b.check(s, "delete", b.Store.Deleting(context.WithoutCancel(ctx), s.ID, reason))
+	b.background.Go(func() { b.release(s) })
+	return true
+}
+
+// releaseTimeout bounds one try at freeing what a session holds.
+const releaseTimeout = time.Minute
+
+// release frees all that an ended session holds, and then lets go of its record.
+// What fails is logged and left to the next sweep.
+func (b *Bay) release(s *session) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), releaseTimeout)
+	defer cancel()
+	s.guest.CloseIdle()
+	if err := b.free(ctx, s.machine, s.Session); err != nil {
+		b.check(s, "release", err)
+		b.mu.Lock()
+		s.stuck = true
+		b.mu.Unlock()
+		return
+	}
+	b.mu.Lock()
+	delete(b.live, s.ID)
+	b.mu.Unlock()
+}
+
+// free stops a session's machine, releases its image and records that nothing is
+// held for it. It can be repeated after any of its steps.
+func (b *Bay) free(ctx context.Context, rt runtime.Runtime, x store.Session) error {
+	if err := rt.Stop(ctx, x.ID); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	if err := b.Images.Release(string(x.ID)); err != nil {
+		return fmt.Errorf("release image: %w", err)
+	}
+	return b.Store.LetGo(ctx, x.ID, x.EndReason, time.Now())
+}
+
+// gone is the error of a call to a session that has ended, or is about to.
+func gone(x store.Session) error {
+	if x.State == agentbay.Deleting {
+		return agentbay.Errorf(agentbay.NotFound, "session %s not found: it is being released (%s)", x.ID, x.EndReason)
+	}
+	ago := time.Since(x.EndedAt).Round(time.Second)
+	return agentbay.Errorf(agentbay.NotFound, "session %s not found: it ended %s ago: %s", x.ID, seconds(ago), x.EndReason)
+}
+
+// notFound is the error of a call to a session that the caller has not.
+func notFound(id agentbay.SessionID) error {
+	return agentbay.Errorf(agentbay.NotFound, "session %s not found", shorten(string(id)))
+}
+
+// shorten keeps what a client sent, and is repeated to it, from being long.
+func shorten(s string) string {
+	const most = 100
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// seconds is a duration as people say it: "60 s", "1.5 s", "2 h 5 min".
+func seconds(d time.Duration) string {
+	switch {
+	case d < 10*time.Minute:
+		return fmt.Sprintf("%g s", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	}
+	return fmt.Sprintf("%d h %d min", int(d.Hours()), int(d.Minutes())%60)
+}
