@@ -236,9 +236,9 @@ func (w *work) keep() error {
 	return os.Rename(w.path("layer"), w.builder.Store.path("layers", string(w.step.id)))
 }
 
-// at reports how far the step is.
+// at reports how far the step is, which is never less far than before.
 func (w *work) at(percent int, detail string) {
-	w.progress.Percent, w.progress.Detail = percent, detail
+	w.progress.Percent, w.progress.Detail = max(percent, w.progress.Percent), detail
 	w.progress.Elapsed = time.Since(w.began)
 	w.report(w.progress)
 }

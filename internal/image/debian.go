@@ -57,7 +57,7 @@ Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
 `
 
 // buildPackages makes a layer of Debian packages: by mmdebstrap if it is the
-// lowest, then by the host's apt on the image's dpkg. Because it is the host's
+// lowest, and then by the host's apt on the image's dpkg. Because it is the host's
 // apt that downloads, the host's mirrors, proxies, certificates and passwords
 // apply, and none of them gets into the image.
 func buildPackages(ctx context.Context, w *work) error {
@@ -107,14 +107,14 @@ func needRoot() error {
 	return nil
 }
 
-// release is the Debian release of the step's image.
+// release is the Debian release at the bottom of the step's image.
 func (w *work) release() (string, error) {
 	chain, err := w.builder.Store.recipes.chain(w.step.recipe)
 	if err != nil {
 		return "", err
 	}
-	if chain[0].Debian == "" {
-		return "", fmt.Errorf("recipe %s: packages need a Debian release at the bottom", w.step.recipe.folder)
+	if chain[0].Debian == "" && w.builder.Sources == "" {
+		return "", fmt.Errorf("recipe %s: packages of which release? %s names none", w.step.recipe.folder, chain[0].folder)
 	}
 	return chain[0].Debian, nil
 }
@@ -198,9 +198,10 @@ func (w *work) install(ctx context.Context, packages []string) error {
 	j := w.jail(mountScript+installScript, packages...)
 	j.env = append(j.env, "APT_CONFIG="+w.path("apt.conf"), "ARCHIVES="+archives, "DEBIAN_FRONTEND=noninteractive")
 	var apt aptStatus
+	began := w.progress.Percent
 	j.onStatus = func(line string) {
 		if percent, detail, ok := apt.read(line); ok {
-			w.at(percent, detail)
+			w.at(began+percent*(100-began)/100, detail)
 		}
 	}
 	if err := j.run(ctx); err != nil {
