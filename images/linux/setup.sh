@@ -5,6 +5,7 @@ set -eu
 
 groupadd --gid 1000 wuying
 useradd --uid 1000 --gid 1000 --create-home --shell /bin/bash wuying
+chmod 0755 /run/lock
 
 # matplotlib keeps its list of fonts in the user's home; make it once, here.
 setpriv --reuid 1000 --regid 1000 --clear-groups \

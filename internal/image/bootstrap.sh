@@ -18,7 +18,7 @@ install -m 0644 "$WORK/dpkg.cfg" "$ROOT/etc/dpkg/dpkg.cfg.d/agentbay"
 : >"$ROOT/etc/machine-id"
 echo localhost >"$ROOT/etc/hostname"
 echo "127.0.0.1 localhost" >"$ROOT/etc/hosts"
-rm -rf "$ROOT"/dev/*
+rm -rf "$ROOT"/dev/* "$ROOT/run/adduser"
 
 # Some packages link manual pages that were left out; they want the directories.
 for section in 1 2 3 4 5 6 7 8; do

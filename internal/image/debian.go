@@ -166,6 +166,8 @@ func (w *work) aptConf(network string) (string, error) {
 		{"Dir::Cache::archives", w.path("root", "var/cache/apt/archives") + "/"},
 		{"Dir::Etc::sourcelist", w.path("sources.list")},
 		{"Dir::Etc::sourceparts", "/dev/null"},
+		{"Dir::Etc::preferences", "/dev/null"},
+		{"Dir::Etc::preferencesparts", "/dev/null"},
 		{"Dir::Etc::netrc", "/etc/apt/auth.conf"},
 		{"Dir::Etc::netrcparts", "/etc/apt/auth.conf.d/"},
 		{"Dir::Etc::trusted", "/etc/apt/trusted.gpg"},

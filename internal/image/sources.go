@@ -38,7 +38,12 @@ func debianSources(release string) string {
 	return source(debian, release) + "\n" + source(debian, release+"-updates") + "\n" + source(debian+"-security", release+"-security") + "\n"
 }
 
+// source is one line. Packages of a local mirror are copied, because the image's
+// dpkg cannot see the host's files.
 func source(uri, suite string) string {
+	if local, ok := strings.CutPrefix(uri, "file:"); ok {
+		uri = "copy:" + local
+	}
 	return fmt.Sprintf("deb [signed-by=%s] %s %s main", keyring, uri, suite)
 }
 
