@@ -14,8 +14,8 @@ import (
 	"slices"
 )
 
-// edition is part of every layer's name. It changes when this package builds
-// the same recipe differently.
+// edition is part of every layer's name, as are the scripts that make it. It
+// changes when the rest of this package builds the same recipe differently.
 const edition = "agentbay layer 1"
 
 // A layerID names a layer after everything it is made of: the part of the
@@ -82,11 +82,15 @@ func top(layers []layerID) layerID {
 func (r *recipe) packagesID(below layerID) layerID {
 	packages := slices.Clone(r.Packages)
 	slices.Sort(packages)
-	return idOf(below, "packages", r.Debian, slices.Compact(packages))
+	scripts := []string{mountScript, installScript}
+	if r.Debian != "" {
+		scripts = append(scripts, bootstrapScript, excluded, imageSources)
+	}
+	return idOf(below, "packages", r.Debian, slices.Compact(packages), scripts)
 }
 
 func (r *recipe) filesID(below layerID, files []treeFile) layerID {
-	return idOf(below, "files", files)
+	return idOf(below, "files", files, mountScript, setupScript)
 }
 
 // idOf hashes what makes a layer. JSON keeps the parts apart.
