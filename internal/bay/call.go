@@ -142,19 +142,8 @@ func (u *use) stream(c tool.Call, yield func([]byte) error) error {
 	case !t.Streams:
 		return agentbay.Errorf(agentbay.Invalid, "tool %s does not stream; call it", t.Name)
 	}
-	var refused error
-	err := u.session.guest.Stream(u.ctx, c, func(event []byte) error {
-		refused = yield(event)
-		return refused
-	})
-	if refused != nil {
-		return yieldError{refused}
-	}
-	return err
+	return u.session.guest.Stream(u.ctx, c, yield)
 }
-
-// A yieldError is the caller's own error, which needs no explanation.
-type yieldError struct{ error }
 
 // system runs a tool of the system family, which the host answers.
 func (u *use) system(t tool.Tool) (*tool.Reply, error) {

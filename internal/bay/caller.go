@@ -259,7 +259,16 @@ func (c *caller) StreamTool(ctx context.Context, id agentbay.SessionID, call too
 	if err != nil {
 		return err
 	}
-	return use.end(use.stream(call, yield))
+	var refused error // by the caller, who needs no explanation
+	err = use.stream(call, func(event []byte) error {
+		refused = yield(event)
+		return refused
+	})
+	if refused != nil {
+		use.end(nil)
+		return refused
+	}
+	return use.end(err)
 }
 
 func (c *caller) DialPort(ctx context.Context, id agentbay.SessionID, port uint16) (io.ReadWriteCloser, error) {

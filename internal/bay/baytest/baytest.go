@@ -1,0 +1,85 @@
+// Package baytest is a whole bay in a test: the real rules, the real store in
+// memory and the real line to the guest, on a host that is none.
+package baytest
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/bay"
+	"github.com/agentbay/agentbay/internal/gate"
+	"github.com/agentbay/agentbay/internal/runtime"
+	"github.com/agentbay/agentbay/internal/store"
+)
+
+// A Bay is a bay that has been started.
+type Bay struct {
+	*bay.Bay
+	Host   *Host
+	Images *ImageSet
+}
+
+// New starts a bay, after the options have changed what they want to, and shuts
+// it down at the end of the test.
+func New(t testing.TB, options ...func(*Bay)) *Bay {
+	t.Helper()
+	db, err := store.Open(t.Context(), store.Memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	b := &Bay{
+		Host:   &Host{Guest: Guest},
+		Images: Images(),
+		Bay:    &bay.Bay{Store: db, Log: slog.New(slog.DiscardHandler)},
+	}
+	b.Bay.Images = b.Images
+	b.Runtimes = map[string]runtime.Runtime{"host": b.Host}
+	for _, change := range options {
+		change(b)
+	}
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.stop(t) })
+	return b
+}
+
+// stop shuts the bay down and ends all machines.
+func (b *Bay) stop(t testing.TB) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := b.Shutdown(ctx); err != nil {
+		t.Errorf("shut down: %v", err)
+	}
+	b.Host.Trouble = nil
+	for id := range b.Host.Specs() {
+		b.Host.Stop(ctx, id)
+	}
+}
+
+// NewKey makes an API key.
+func (b *Bay) NewKey(t testing.TB, name string) string {
+	t.Helper()
+	secret := gate.NewKey()
+	err := b.Store.AddKey(t.Context(), store.Key{
+		ID: gate.NewKeyID(), Name: name, Hash: gate.Hash(secret), Visible: gate.Visible(secret), CreatedAt: time.Now(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+// Service returns the bay as the holder of a new key sees it.
+func (b *Bay) Service(t testing.TB, name string) agentbay.Service {
+	t.Helper()
+	s, err := b.Key(t.Context(), b.NewKey(t, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
