@@ -58,12 +58,26 @@ func OpenRecipes(dir string, fsys fs.FS) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, sub := range []string{"layers", "manifests", "names", "refs", "plans", "debian", "tmp"} {
-		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
-			return nil, agentbay.Wrap(err, agentbay.Unavailable, "the image store %s cannot be used; choose another directory with --images", dir)
-		}
+	if err := makeStore(dir); err != nil {
+		return nil, agentbay.Wrap(err, agentbay.Unavailable, "the image store %s cannot be used; choose another directory with --images", dir)
 	}
 	return &Store{dir: dir, recipes: all, known: map[string]Image{}}, nil
+}
+
+// makeStore makes what is missing of a store. Layers have programs in them that
+// run as root for whoever starts them, which is not for the host's users.
+func makeStore(dir string) error {
+	for _, sub := range []string{"manifests", "names", "refs", "plans", "debian"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, sub := range []string{"layers", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Dir is the store's directory.
@@ -78,6 +92,7 @@ func (s *Store) path(elem ...string) string {
 //
 // Invalid: there is no such image; the message says which there are.
 // Unavailable: the image is known but has not been built.
+// Denied: only root may look.
 func (s *Store) Get(name string) (Image, error) {
 	if strings.HasPrefix(name, "sha256:") {
 		return s.byDigest(name)
@@ -91,8 +106,11 @@ func (s *Store) Get(name string) (Image, error) {
 		return Image{}, err
 	}
 	img, err := s.load(digest)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return Image{}, s.missing(name, proper)
+	case errors.Is(err, fs.ErrPermission):
+		return Image{}, agentbay.Wrap(err, agentbay.Denied, "the image store %s is root's; run this with sudo", s.dir)
 	}
 	img.Name = proper
 	return img, err
