@@ -97,6 +97,9 @@ func needTools(r *recipe) error {
 			return agentbay.Errorf(agentbay.Unavailable, "building images needs %s; install it with: apt-get install %s", tool, pkg)
 		}
 	}
+	if _, err := os.Stat(keyring); err != nil {
+		return agentbay.Wrap(err, agentbay.Unavailable, "building images needs Debian's keys; install them with: apt-get install debian-archive-keyring")
+	}
 	return needRoot()
 }
 

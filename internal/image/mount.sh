@@ -3,7 +3,10 @@
 mount --make-rprivate /
 mount -t proc proc /proc
 if [ -n "$LOWER" ]; then
-	mount -t overlay -o "redirect_dir=off,metacopy=off,index=off,lowerdir=$LOWER,upperdir=$UPPER,workdir=$WORK/overlay" agentbay "$ROOT"
+	mount -t overlay -o "redirect_dir=off,metacopy=off,index=off,lowerdir=$LOWER,upperdir=$UPPER,workdir=$WORK/overlay" agentbay "$ROOT" || {
+		echo "The image store needs a file system that overlayfs can write on, such as ext4; $WORK is on $(stat -f -c %T "$WORK")." >&2
+		exit 1
+	}
 else
 	mount --bind "$UPPER" "$ROOT"
 fi
