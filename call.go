@@ -1,9 +1,7 @@
 package agentbay
 
 import (
-	"bufio"
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -110,27 +108,32 @@ func (c *Client) postLink(ctx context.Context, id SessionID, l link, verb string
 	return nil, c.linkError(id, answer)
 }
 
-// linkError reads a refusal. A session that is gone is asked for anew next time.
-func (c *Client) linkError(id SessionID, answer *http.Response) error {
-	code := codeOfStatus(answer.StatusCode)
-	if code == NotFound || code == Denied {
-		c.forget(id)
-	}
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20)) // what came is better than nothing
-	var e struct{ Code, Message, RequestID string }
-	if json.Unmarshal(body, &e) != nil || e.Message == "" {
-		e.Message = fmt.Sprintf("the session's link answers with HTTP status %d", answer.StatusCode)
-	}
-	return &Error{Code: code, Message: e.Message, RequestID: e.RequestID}
+// A wireFailure is why a link call was refused, or why a stream broke off.
+type wireFailure struct{ Code, Message, RequestID string }
+
+func (f wireFailure) asError(status int) error {
+	return &Error{Code: codeOfWire(f.Code, status), Message: f.Message, RequestID: f.RequestID}
 }
 
-// errorLine is the last line of a stream that failed.
-type errorLine struct {
-	Error *struct {
-		Code      Code   `json:"code"`
-		Message   string `json:"message"`
-		RequestID string `json:"requestId"`
-	} `json:"error"`
+// linkError reads a refusal. A session that is gone is asked for anew next time.
+func (c *Client) linkError(id SessionID, answer *http.Response) error {
+	var f wireFailure
+	err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&f)
+	if err != nil || f.Message == "" {
+		f.Message = fmt.Sprintf("the session's link answers with HTTP status %d", answer.StatusCode)
+	}
+	refusal := f.asError(answer.StatusCode)
+	if errors.Is(refusal, NotFound) || errors.Is(refusal, Denied) {
+		c.forget(id)
+	}
+	return refusal
+}
+
+// A streamLine is one line of a stream: an event, or how it ended.
+type streamLine struct {
+	Event json.RawMessage
+	End   json.RawMessage
+	Error *wireFailure
 }
 
 // StreamTool implements [Service].
@@ -153,28 +156,22 @@ func (c *Client) StreamTool(ctx context.Context, id SessionID, call tool.Call, y
 }
 
 func readEvents(ctx context.Context, body io.Reader, name string, yield func([]byte) error) error {
-	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, maxReply)
-	for lines.Scan() {
-		if err := streamError(lines.Bytes()); err != nil {
+	lines := json.NewDecoder(body)
+	for {
+		var line streamLine
+		err := lines.Decode(&line)
+		switch {
+		case err != nil:
+			return brokenOff(ctx, err, name)
+		case line.Error != nil:
+			return line.Error.asError(http.StatusInternalServerError)
+		case line.Event == nil:
+			return nil
+		}
+		if err := yield(line.Event); err != nil {
 			return err
 		}
-		if err := yield(bytes.Clone(lines.Bytes())); err != nil {
-			return err
-		}
 	}
-	if err := lines.Err(); err != nil {
-		return brokenOff(ctx, err, name)
-	}
-	return nil
-}
-
-func streamError(line []byte) error {
-	var e errorLine
-	if !bytes.HasPrefix(line, []byte(`{"error":{`)) || json.Unmarshal(line, &e) != nil || e.Error == nil {
-		return nil
-	}
-	return &Error{Code: cmp.Or(e.Error.Code, Internal), Message: e.Error.Message, RequestID: e.Error.RequestID}
 }
 
 // result calls a tool and reads all of its answer. A failed tool is a Result

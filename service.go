@@ -21,7 +21,6 @@ type link struct{ url, token string }
 // wireSession is a session as CreateMcpSession and GetSession answer.
 type wireSession struct {
 	SessionID   string `json:"SessionId"`
-	Success     *bool
 	ErrMsg      string
 	Status      string
 	Token       string
@@ -42,8 +41,8 @@ func (c *Client) CreateSession(ctx context.Context, spec SessionSpec) (*SessionI
 	if err != nil {
 		return nil, err
 	}
-	if s.Success != nil && !*s.Success {
-		return nil, &Error{Code: codeOfWire(env.Code, 400), Message: s.ErrMsg, RequestID: env.RequestID}
+	if s.SessionID == "" {
+		return nil, &Error{Code: Invalid, Message: cmp.Or(s.ErrMsg, "the bay made no session"), RequestID: env.RequestID}
 	}
 	info := &SessionInfo{
 		ID: SessionID(s.SessionID), State: Running, Image: cmp.Or(spec.Image, DefaultImage),

@@ -110,16 +110,18 @@ func messageOf(env envelope) string {
 // wireCodes is what each error code of the wire asks of the caller. Codes that
 // are not here are judged by the HTTP status.
 var wireCodes = map[string]Code{
+	"InvalidParameter":           Invalid,
 	"NOT_LOGIN":                  Denied,
 	"InvalidMcpSession.NotFound": NotFound,
+	"OperationConflict":          Conflict,
+	"QuotaExceeded":              Exhausted,
+	"ServiceUnavailable":         Unavailable,
+	"InternalError":              Internal,
 }
 
 func codeOfWire(code string, status int) Code {
 	if c, ok := wireCodes[code]; ok {
 		return c
-	}
-	if strings.HasSuffix(code, "NotFound") {
-		return NotFound
 	}
 	return codeOfStatus(status)
 }
