@@ -112,7 +112,7 @@ func (b *Builder) finish(ctx context.Context, r *recipe, steps []*step) (Image, 
 	if err != nil {
 		return Image{}, err
 	}
-	if err := os.Remove(b.Store.path("plans", r.Name)); err != nil {
+	if _, err := removeFile(b.Store.path("plans", r.Name)); err != nil {
 		return Image{}, err
 	}
 	return img, b.Store.collect(ctx)

@@ -240,30 +240,29 @@ func TestACancelledBuildLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestKilledBuild is no test: it is the process that the next one kills.
+// TestKilledBuild is no test: it is the process that the next ones kill.
 func TestKilledBuild(t *testing.T) {
 	dir := os.Getenv("IMAGE_TEST_KILLED")
 	if dir == "" {
-		t.Skip("started by TestAKilledBuildLeavesNothingThatIsUsed")
+		t.Skip("it is for other tests to start")
 	}
-	s, err := OpenRecipes(dir, slowToSet(t))
+	all := tiny(t)
+	all["above/setup.sh"] = script(os.Getenv("IMAGE_TEST_SETUP"))
+	s, err := OpenRecipes(dir, all)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = (&Builder{Store: s}).Build(t.Context(), "above", func(p Progress) { fmt.Println(p.Step, p.Detail) })
-	t.Fatalf("the build ended: %v", err)
+	if _, err := (&Builder{Store: s}).Build(t.Context(), "above", func(p Progress) { fmt.Println("at:", p.Step, p.Detail) }); err != nil {
+		t.Fatal(err)
+	}
 }
 
-func slowToSet(t *testing.T) fstest.MapFS {
-	slow := tiny(t)
-	slow["above/setup.sh"] = script("echo half > /etc/made; echo reached; sleep 1000\n")
-	return slow
-}
-
-func TestAKilledBuildLeavesNothingThatIsUsed(t *testing.T) {
-	s := openTiny(t, tiny(t))
+// killBuild builds in another process, and kills that when it has reported
+// something for the nth time, or a step's detail is last.
+func killBuild(t *testing.T, s *Store, setup string, nth int, last string) {
+	t.Helper()
 	child := exec.Command(os.Args[0], "-test.run=^TestKilledBuild$", "-test.v")
-	child.Env = append(os.Environ(), "IMAGE_TEST_KILLED="+s.Dir())
+	child.Env = append(os.Environ(), "IMAGE_TEST_KILLED="+s.Dir(), "IMAGE_TEST_SETUP="+setup)
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -271,12 +270,21 @@ func TestAKilledBuildLeavesNothingThatIsUsed(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
+	reports := 0
 	eachLine(out, func(line string) {
-		if strings.HasSuffix(line, "reached") {
+		if strings.HasPrefix(line, "at:") {
+			reports++
+		}
+		if reports == nth || strings.HasSuffix(line, last) {
 			child.Process.Kill()
 		}
 	})
-	child.Wait()
+	child.Wait() // it was killed, or had nothing left to do
+}
+
+func TestAKilledStepIsMadeAgainFromItsBeginning(t *testing.T) {
+	s := openTiny(t, tiny(t))
+	killBuild(t, s, "echo half > /etc/made; echo reached; sleep 1000\n", -1, " reached")
 	if _, err := s.Get("above"); !errors.Is(err, agentbay.Unavailable) {
 		t.Errorf("Get after a killed build: %v, want Unavailable", err)
 	}
@@ -288,6 +296,28 @@ func TestAKilledBuildLeavesNothingThatIsUsed(t *testing.T) {
 	}
 	if left := entries(t, s, "tmp"); len(left) != 0 {
 		t.Errorf("left in tmp: %v", left)
+	}
+}
+
+func TestABuildMayBeKilledAnywhere(t *testing.T) {
+	setup := string(tiny(t)["above/setup.sh"].Data)
+	for nth := 1; nth <= 5; nth++ {
+		s := openTiny(t, tiny(t))
+		killBuild(t, s, setup, nth, "never said")
+		if img, err := s.Get("above"); err == nil {
+			mustRead(t, img.Layers[0], "etc/made")
+		} else if !errors.Is(err, agentbay.Unavailable) {
+			t.Errorf("killed at report %d: Get: %v", nth, err)
+		}
+		img, _ := build(t, s, "above")
+		if mustRead(t, img.Layers[0], "etc/made") != "made\n" || len(img.Layers) != 2 {
+			t.Errorf("killed at report %d: the next build made %v", nth, img.Layers)
+		}
+		for dir, want := range map[string]int{"tmp": 0, "plans": 0} {
+			if left := entries(t, s, dir); len(left) != want {
+				t.Errorf("killed at report %d: left in %s: %v", nth, dir, left)
+			}
+		}
 	}
 }
 

@@ -55,10 +55,7 @@ func (s *Store) Release(owner string) error {
 	if !namePattern.MatchString(owner) {
 		return nil
 	}
-	err := os.Remove(s.path("refs", owner))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	_, err := removeFile(s.path("refs", owner))
 	return err
 }
 

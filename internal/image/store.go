@@ -343,20 +343,35 @@ func (s *Store) matches(img Image, steps []*step) bool {
 	return slices.Equal(img.Layers, want)
 }
 
-// Remove forgets a name and frees what nothing needs any more. Sessions that
-// run from the image keep it.
+// Remove forgets a name, and what a failed build of it kept, and frees what
+// nothing needs any more. Sessions that run from the image keep it.
 //
-// Invalid, Unavailable: as Get.
+// Invalid: there is no such image.
+// Unavailable: nothing of it has been built.
 func (s *Store) Remove(ctx context.Context, name string) error {
-	img, err := s.Get(name)
+	proper := s.proper(name)
+	if !namePattern.MatchString(proper) {
+		return s.missing(name, proper)
+	}
+	named, err := removeFile(s.path("names", proper))
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(s.path("names", img.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	planned, err := removeFile(s.path("plans", proper))
+	if err != nil {
 		return err
 	}
-	if err := os.Remove(s.path("plans", img.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if !named && !planned {
+		return s.missing(name, proper)
 	}
 	return s.Collect(ctx)
+}
+
+// removeFile removes a file, and reports whether it was there.
+func removeFile(file string) (was bool, err error) {
+	err = os.Remove(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }

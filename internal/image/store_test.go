@@ -206,23 +206,35 @@ func TestAnOwnerHasOneImage(t *testing.T) {
 }
 
 func TestCollectLeavesARunningBuildAlone(t *testing.T) {
-	slow := slowToSet(t)
-	s := openTiny(t, slow)
-	during := func(p Progress) error {
-		if p.Detail != "reached" {
-			return nil
-		}
-		return reopen(t, s, slow).Collect(t.Context())
-	}
-	slow["above/setup.sh"] = script("echo reached; echo made > /etc/made\n")
-	s = reopen(t, s, slow)
+	s := openTiny(t, tiny(t))
+	other := reopen(t, s, tiny(t))
+	collected := false
 	_, err := (&Builder{Store: s}).Build(t.Context(), "above", func(p Progress) {
-		if err := during(p); err != nil {
+		if p.Detail != "done with it" {
+			return
+		}
+		collected = true
+		if err := other.Collect(t.Context()); err != nil {
 			t.Errorf("Collect during a build: %v", err)
 		}
 	})
-	if err != nil {
-		t.Errorf("Build: %v", err)
+	if err != nil || !collected {
+		t.Errorf("Build: %v; collected meanwhile: %v", err, collected)
+	}
+}
+
+func TestRemoveFreesWhatAFailedBuildKept(t *testing.T) {
+	bad := tiny(t)
+	bad["above/setup.sh"] = script("exit 1\n")
+	s := openTiny(t, bad)
+	if _, err := (&Builder{Store: s}).Build(t.Context(), "above", nil); err == nil {
+		t.Fatal("a failing setup built an image")
+	}
+	if err := s.Remove(t.Context(), "above"); err != nil {
+		t.Errorf("Remove: %v", err)
+	}
+	if layers := entries(t, s, "layers"); len(layers) != 0 {
+		t.Errorf("left: %v", layers)
 	}
 }
 
