@@ -2,6 +2,7 @@ package bay
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -195,10 +196,11 @@ func (c *caller) DeleteSession(ctx context.Context, id agentbay.SessionID) (err 
 	if err != nil {
 		return err
 	}
-	if c.bay.retire(ctx, s, "deleted") {
-		return nil
+	err = c.bay.retire(ctx, s, "deleted")
+	if errors.Is(err, agentbay.Conflict) { // somebody else was faster
+		return c.ended(ctx, id)
 	}
-	return c.ended(ctx, id) // somebody else was faster
+	return err
 }
 
 // running returns a session of the caller that takes calls.

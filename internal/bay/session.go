@@ -72,11 +72,12 @@ func (b *Bay) watch(s *session) {
 		if err != nil {
 			return // the bay ends
 		}
-		if b.end(s, agentbay.Finished, exit.Reason) {
-			b.logEnd(s)
-			b.check(s, "finish", b.Store.Finish(b.ctx, s.ID, exit.Reason, s.EndedAt))
-			b.release(s)
+		if !b.end(s, agentbay.Finished, exit.Reason) {
+			return
 		}
+		b.logEnd(s)
+		b.check(s, "finish", b.Store.Finish(context.WithoutCancel(b.ctx), s.ID, exit.Reason, time.Now()))
+		b.release(s)
 	})
 }
 
@@ -96,21 +97,26 @@ func (b *Bay) end(s *session, to agentbay.State, reason string) bool {
 		s.EndedAt = time.Now()
 	}
 	s.idle.Stop()
+	why := gone(s.Session)
 	b.mu.Unlock()
-	s.over(gone(s.Session))
+	s.over(why)
 	return true
 }
 
 // retire ends a running session and releases it in the background. Once it
-// returns, the session is Deleting for everybody.
-func (b *Bay) retire(ctx context.Context, s *session, reason string) bool {
+// returns nil, the session is Deleting for everybody, also after a crash.
+//
+// Conflict: it was not running any more.
+// Unavailable: it is being released, but a crash could bring it back.
+func (b *Bay) retire(ctx context.Context, s *session, reason string) error {
 	if !b.end(s, agentbay.Deleting, reason) {
-		return false
+		return agentbay.Errorf(agentbay.Conflict, "session %s has ended already", s.ID)
 	}
 	b.logEnd(s)
-	b.check(s, "delete", b.Store.Deleting(context.WithoutCancel(ctx), s.ID, reason))
+	err := b.Store.Deleting(context.WithoutCancel(ctx), s.ID, reason)
+	b.check(s, "delete", err)
 	b.background.Go(func() { b.release(s) })
-	return true
+	return agentbay.Wrap(err, agentbay.Unavailable, "the end of session %s could not be recorded; try again", s.ID)
 }
 
 // releaseTimeout bounds one try at freeing what a session holds.
@@ -122,7 +128,10 @@ func (b *Bay) release(s *session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), releaseTimeout)
 	defer cancel()
 	s.guest.CloseIdle()
-	if err := b.free(ctx, s.machine, s.Session); err != nil {
+	b.mu.Lock()
+	x := s.Session
+	b.mu.Unlock()
+	if err := b.free(ctx, s.machine, x); err != nil {
 		b.check(s, "release", err)
 		b.mu.Lock()
 		s.stuck = true

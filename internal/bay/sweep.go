@@ -110,6 +110,8 @@ func (b *Bay) whyEnded(ctx context.Context, x store.Session, rt runtime.Runtime)
 		return x.EndReason, nil
 	case x.State == agentbay.Starting:
 		return "the server stopped while it was booting", nil
+	case x.State != agentbay.Running: // its machine may still be there
+		return "deleted", nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, deathNotice)
 	defer cancel()

@@ -55,10 +55,7 @@ func (b *Bay) stop(t testing.TB) {
 	if err := b.Shutdown(ctx); err != nil {
 		t.Errorf("shut down: %v", err)
 	}
-	b.Host.Trouble = nil
-	for id := range b.Host.Specs() {
-		b.Host.Stop(ctx, id)
-	}
+	b.Host.StopAll()
 }
 
 // NewKey makes an API key.

@@ -1,8 +1,8 @@
 package baytest
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"sync"
@@ -17,13 +17,14 @@ import (
 type Host struct {
 	Guest func(runtime.Spec) http.Handler // what answers in a machine
 
-	// Trouble, if not nil, is asked before each operation ("start", "stop",
-	// "list"); its error becomes the operation's, and it may take its time.
-	Trouble func(ctx context.Context, operation string, id agentbay.SessionID) error
-
 	mu       sync.Mutex
+	trouble  Trouble                         // guarded by mu
 	machines map[agentbay.SessionID]*machine // guarded by mu
 }
+
+// A Trouble is asked before each operation ("start", "stop", "list"). Its error
+// becomes the operation's, and it may take its time.
+type Trouble func(ctx context.Context, operation string, id agentbay.SessionID) error
 
 var (
 	_ runtime.Runtime = (*Host)(nil)
@@ -43,16 +44,26 @@ func (*Host) Name() string      { return "host" }
 func (*Host) Isolation() string { return "none" }
 func (*Host) Close() error      { return nil }
 
-func (h *Host) trouble(ctx context.Context, operation string, id agentbay.SessionID) error {
-	if h.Trouble == nil {
+// SetTrouble makes trouble from now on; nil makes none.
+func (h *Host) SetTrouble(trouble Trouble) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.trouble = trouble
+}
+
+func (h *Host) ask(ctx context.Context, operation string, id agentbay.SessionID) error {
+	h.mu.Lock()
+	trouble := h.trouble
+	h.mu.Unlock()
+	if trouble == nil {
 		return ctx.Err()
 	}
-	return errors.Join(h.Trouble(ctx, operation, id), ctx.Err())
+	return cmp.Or(trouble(ctx, operation, id), ctx.Err())
 }
 
 // Start boots a machine.
 func (h *Host) Start(ctx context.Context, spec runtime.Spec) error {
-	if err := h.trouble(ctx, "start", spec.ID); err != nil {
+	if err := h.ask(ctx, "start", spec.ID); err != nil {
 		return err
 	}
 	h.mu.Lock()
@@ -135,7 +146,7 @@ func (m *machine) end(reason string) {
 
 // Stop ends a machine and forgets it.
 func (h *Host) Stop(ctx context.Context, id agentbay.SessionID) error {
-	if err := h.trouble(ctx, "stop", id); err != nil {
+	if err := h.ask(ctx, "stop", id); err != nil {
 		return err
 	}
 	h.mu.Lock()
@@ -147,9 +158,17 @@ func (h *Host) Stop(ctx context.Context, id agentbay.SessionID) error {
 	return nil
 }
 
+// StopAll ends every machine, whatever the trouble.
+func (h *Host) StopAll() {
+	h.SetTrouble(nil)
+	for id := range h.Specs() {
+		h.Stop(context.Background(), id)
+	}
+}
+
 // List names every machine.
 func (h *Host) List(ctx context.Context) (all []runtime.Machine, err error) {
-	if err := h.trouble(ctx, "list", ""); err != nil {
+	if err := h.ask(ctx, "list", ""); err != nil {
 		return nil, err
 	}
 	h.mu.Lock()
