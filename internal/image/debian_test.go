@@ -116,6 +116,23 @@ func TestThePackageThatFailedIsNamed(t *testing.T) {
 	}
 }
 
+func TestAMirrorThatHasNothingIsNamed(t *testing.T) {
+	if _, err := exec.LookPath("mmdebstrap"); err != nil {
+		t.Skip("needs mmdebstrap")
+	}
+	s := openTiny(t, fstest.MapFS{"image/image.json": text(`{"name": "image", "debian": "bookworm"}`)})
+	b := &Builder{Store: s, Sources: "deb copy:/nowhere bookworm main\n"}
+	_, err := b.Build(t.Context(), "image", nil)
+	if !errors.Is(err, agentbay.Unavailable) || !strings.Contains(agentbay.MessageOf(err), "/nowhere") {
+		t.Errorf("Build: %v, want Unavailable and the mirror", err)
+	}
+	for _, dir := range []string{"tmp", "layers"} {
+		if left := entries(t, s, dir); len(left) != 0 {
+			t.Errorf("left in %s: %v", dir, left)
+		}
+	}
+}
+
 func TestSourcesOfTheHost(t *testing.T) {
 	const signed = "deb [signed-by=" + keyring + "] "
 	for _, tc := range []struct {

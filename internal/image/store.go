@@ -98,22 +98,32 @@ func (s *Store) Get(name string) (Image, error) {
 		return s.byDigest(name)
 	}
 	proper := s.proper(name)
-	digest, err := s.link("names", proper)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Image{}, s.missing(name, proper)
-	}
-	if err != nil {
-		return Image{}, err
-	}
-	img, err := s.load(digest)
+	img, err := s.named(proper)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return Image{}, s.missing(name, proper)
 	case errors.Is(err, fs.ErrPermission):
 		return Image{}, agentbay.Wrap(err, agentbay.Denied, "the image store %s is root's; run this with sudo", s.dir)
 	}
-	img.Name = proper
 	return img, err
+}
+
+// named follows a name to its image. A build may point the name elsewhere and
+// collect the old image between the two, which is no reason to find neither.
+func (s *Store) named(name string) (Image, error) {
+	digest, err := s.link("names", name)
+	for err == nil {
+		img, loadErr := s.load(digest)
+		if !errors.Is(loadErr, fs.ErrNotExist) {
+			img.Name = name
+			return img, loadErr
+		}
+		before := digest
+		if digest, err = s.link("names", name); digest == before {
+			return Image{}, loadErr
+		}
+	}
+	return Image{}, err
 }
 
 // proper is the name that an alias stands for, or the name itself.
