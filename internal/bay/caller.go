@@ -70,7 +70,7 @@ func (b *Bay) Token(ctx context.Context, id agentbay.SessionID, token string) (a
 	}
 	k, err := b.Store.Key(ctx, x.KeyID)
 	if err != nil || k.Disabled || k.ID != x.KeyID {
-		return nil, agentbay.Wrap(err, agentbay.Denied, "the API key of session %s is disabled or deleted", id)
+		return nil, agentbay.Errorf(agentbay.Denied, "the API key of session %s is disabled or deleted", id)
 	}
 	return &caller{bay: b, key: k, only: id}, nil
 }
