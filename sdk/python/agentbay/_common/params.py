@@ -1,0 +1,353 @@
+"""Parameters of sessions, and of the contexts mounted in them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from .version import VERSION
+
+
+class UploadStrategy(Enum):
+    """When a context is uploaded."""
+
+    UPLOAD_BEFORE_RESOURCE_RELEASE = "UploadBeforeResourceRelease"
+
+
+class DownloadStrategy(Enum):
+    """How a context is downloaded."""
+
+    DOWNLOAD_ASYNC = "DownloadAsync"
+
+
+class UploadMode(Enum):
+    """Whether a context keeps single files or one archive."""
+
+    FILE = "File"
+    ARCHIVE = "Archive"
+
+
+class Lifecycle(Enum):
+    """How long data of a context is kept."""
+
+    LIFECYCLE_1DAY = "Lifecycle_1Day"
+    LIFECYCLE_3DAYS = "Lifecycle_3Days"
+    LIFECYCLE_5DAYS = "Lifecycle_5Days"
+    LIFECYCLE_10DAYS = "Lifecycle_10Days"
+    LIFECYCLE_15DAYS = "Lifecycle_15Days"
+    LIFECYCLE_30DAYS = "Lifecycle_30Days"
+    LIFECYCLE_90DAYS = "Lifecycle_90Days"
+    LIFECYCLE_180DAYS = "Lifecycle_180Days"
+    LIFECYCLE_360DAYS = "Lifecycle_360Days"
+    LIFECYCLE_FOREVER = "Lifecycle_Forever"
+
+
+@dataclass
+class UploadPolicy:
+    """When and how a context is uploaded."""
+
+    auto_upload: bool = True
+    upload_strategy: UploadStrategy = UploadStrategy.UPLOAD_BEFORE_RESOURCE_RELEASE
+    upload_mode: UploadMode = UploadMode.FILE
+
+    @classmethod
+    def default(cls) -> UploadPolicy:
+        """The policy that holds if none is given."""
+        return cls()
+
+
+@dataclass
+class DownloadPolicy:
+    """When and how a context is downloaded."""
+
+    auto_download: bool = True
+    download_strategy: DownloadStrategy = DownloadStrategy.DOWNLOAD_ASYNC
+
+    @classmethod
+    def default(cls) -> DownloadPolicy:
+        """The policy that holds if none is given."""
+        return cls()
+
+
+@dataclass
+class DeletePolicy:
+    """Whether files deleted in a session are deleted in its context."""
+
+    sync_local_file: bool = True
+
+    @classmethod
+    def default(cls) -> DeletePolicy:
+        """The policy that holds if none is given."""
+        return cls()
+
+
+@dataclass
+class ExtractPolicy:
+    """Whether archives are unpacked after download."""
+
+    extract: bool = True
+    delete_src_file: bool = True
+    extract_current_folder: bool = False
+
+    @classmethod
+    def default(cls) -> ExtractPolicy:
+        """The policy that holds if none is given."""
+        return cls()
+
+
+def _no_wildcards(paths: list[str]) -> None:
+    for path in paths:
+        if any(c in path for c in "*?[]"):
+            raise ValueError(f"wildcards are not supported in path {path!r}; give exact paths")
+
+
+@dataclass
+class RecyclePolicy:
+    """How long data is kept below paths, which are exact; "" means everywhere."""
+
+    lifecycle: Lifecycle = Lifecycle.LIFECYCLE_FOREVER
+    paths: list[str] = field(default_factory=lambda: [""])
+
+    def __post_init__(self) -> None:
+        _no_wildcards(self.paths)
+
+    @classmethod
+    def default(cls) -> RecyclePolicy:
+        """The policy that holds if none is given."""
+        return cls()
+
+
+@dataclass
+class WhiteList:
+    """A path that is synchronised, without the paths excluded; all are exact."""
+
+    path: str = ""
+    exclude_paths: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        _no_wildcards([self.path, *self.exclude_paths])
+
+
+@dataclass
+class BWList:
+    """The paths that are synchronised."""
+
+    white_lists: list[WhiteList] = field(default_factory=list)
+
+
+@dataclass
+class MappingPolicy:
+    """The path the data had on another operating system."""
+
+    path: str = ""
+
+    @classmethod
+    def default(cls) -> MappingPolicy:
+        """The policy that holds if none is given."""
+        return cls()
+
+
+@dataclass
+class SyncPolicy:
+    """How a context is kept in step with a session. What is None is the bay's default."""
+
+    upload_policy: UploadPolicy | None = None
+    download_policy: DownloadPolicy | None = None
+    delete_policy: DeletePolicy | None = None
+    extract_policy: ExtractPolicy | None = None
+    recycle_policy: RecyclePolicy | None = None
+    bw_list: BWList | None = None
+    mapping_policy: MappingPolicy | None = None
+
+    @classmethod
+    def default(cls) -> SyncPolicy:
+        """Every policy spelled out as it holds if none is given."""
+        return cls(
+            UploadPolicy(),
+            DownloadPolicy(),
+            DeletePolicy(),
+            ExtractPolicy(),
+            RecyclePolicy(),
+            BWList([WhiteList()]),
+        )
+
+    def to_wire(self) -> dict[str, Any]:
+        """The policy as the wire has it."""
+        wire: dict[str, Any] = _to_wire(self)
+        return wire
+
+
+@dataclass
+class ContextSync:
+    """A context and where it is mounted."""
+
+    context_id: str = ""
+    path: str = ""
+    policy: SyncPolicy | None = None
+    beta_wait_for_completion: bool | None = None
+
+    @classmethod
+    def new(
+        cls,
+        context_id: str,
+        path: str,
+        policy: SyncPolicy | None = None,
+        beta_wait_for_completion: bool | None = None,
+    ) -> ContextSync:
+        """The same as the constructor."""
+        return cls(context_id, path, policy, beta_wait_for_completion)
+
+    def with_policy(self, policy: SyncPolicy) -> ContextSync:
+        """Set the policy and return self."""
+        self.policy = policy
+        return self
+
+    def to_wire(self) -> dict[str, str]:
+        """The mount as the wire has it."""
+        wire = {"ContextId": self.context_id, "Path": self.path}
+        if self.policy is not None:
+            wire["Policy"] = json.dumps(self.policy.to_wire(), ensure_ascii=False)
+        return wire
+
+
+_WIRE_NAMES = {"extract_current_folder": "extractToCurrentFolder"}
+
+
+def _to_wire(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list):
+        return [_to_wire(v) for v in value]
+    if not hasattr(value, "__dataclass_fields__"):
+        return value
+    members = {f.name: getattr(value, f.name) for f in fields(value)}
+    return {_camel(name): _to_wire(v) for name, v in members.items() if v is not None}
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return _WIRE_NAMES.get(name) or first + "".join(word.capitalize() for word in rest)
+
+
+class BrowserSyncMode(Enum):
+    """How much of a browser's data is kept."""
+
+    MINIMAL = "minimal"
+    STANDARD = "standard"
+
+
+@dataclass
+class BrowserContext:
+    """A context that keeps a browser's data."""
+
+    context_id: str
+    auto_upload: bool = True
+    sync_mode: BrowserSyncMode = BrowserSyncMode.MINIMAL
+    extension_option: Any = None
+    fingerprint_context: Any = None
+
+
+@dataclass
+class AppManagerRule:
+    """Which apps a phone may have: rule_type is White or Black."""
+
+    rule_type: str = ""
+    app_package_name_list: list[str] = field(default_factory=list)
+
+
+@dataclass
+class MobileExtraConfig:
+    """How a phone is set up."""
+
+    lock_resolution: bool = False
+    app_manager_rule: AppManagerRule | None = None
+    hide_navigation_bar: bool | None = None
+    uninstall_blacklist: list[str] | None = None
+    simulate_config: Any = None
+
+
+@dataclass
+class ExtraConfigs:
+    """Set-up that only some images know."""
+
+    mobile: MobileExtraConfig | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """The set-up as the wire has it."""
+        wire: dict[str, Any] = _to_wire(self)
+        return wire
+
+
+@dataclass
+class CreateSessionParams:
+    """What session to create.
+
+    image_id defaults to linux_latest. A session is released once it has been
+    idle for idle_release_timeout seconds, by default 300.
+    """
+
+    labels: dict[str, str] | None = None
+    image_id: str | None = None
+    idle_release_timeout: int | None = None
+    context_syncs: list[ContextSync] | None = None
+    browser_context: BrowserContext | None = None
+    policy_id: str | None = None
+    beta_network_id: str | None = None
+    enable_browser_replay: bool | None = None
+    extra_configs: ExtraConfigs | None = None
+    framework: str | None = None
+    load_skills: bool | None = None
+    skill_names: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        self.labels = self.labels or {}
+        self.context_syncs = self.context_syncs or []
+
+    def to_wire(self) -> dict[str, object]:
+        """The parameters as the wire has them; what is None is the bay's to choose."""
+        return {
+            "ImageId": self.image_id or None,
+            "Labels": self.labels or None,
+            "Timeout": self.idle_release_timeout,
+            "PersistenceDataList": self._mounts() or None,
+            "McpPolicyId": self.policy_id or None,
+            "NetworkId": self.beta_network_id or None,
+            "EnableRecord": self.enable_browser_replay,
+            "ExtraConfigs": self.extra_configs.to_wire() if self.extra_configs else None,
+            "LoadSkill": self.load_skills or None,
+            "Skills": self.skill_names or None,
+            "SdkStats": _sdk_stats(self.framework or ""),
+        }
+
+    def _mounts(self) -> list[dict[str, str]]:
+        syncs = list(self.context_syncs or [])
+        if self.browser_context:
+            upload = UploadPolicy(auto_upload=self.browser_context.auto_upload)
+            policy = SyncPolicy(upload_policy=upload)
+            syncs.append(ContextSync(self.browser_context.context_id, BROWSER_DATA_PATH, policy))
+        return [sync.to_wire() for sync in syncs]
+
+
+BROWSER_DATA_PATH = "/tmp/agentbay_browser"
+"""Where a browser keeps its data in a session."""
+
+
+@dataclass
+class ListSessionParams:
+    """One page of a listing of sessions."""
+
+    max_results: int = 10
+    next_token: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def _sdk_stats(framework: str) -> dict[str, object]:
+    return {
+        "source": "sdk",
+        "sdk_language": "python",
+        "sdk_version": VERSION,
+        "is_release": VERSION != "0.0.0",
+        "framework": framework,
+    }
