@@ -66,7 +66,7 @@ type Bay struct {
 	HighWater         HighWater     // how full the host may get
 	Boots             int           // at once; 0 means two a processor, and at least four
 	BootTimeout       time.Duration // 0 means 50 s, which is what clients wait for
-	Retention         time.Duration // how long ended sessions are remembered; 0 means 24 h
+	Retention         time.Duration // how long ended sessions are remembered, at least 10 min; 0 means 24 h
 
 	Warm map[string]int // how many sessions of an image to keep booted for who comes next
 
@@ -138,12 +138,16 @@ func (b *Bay) every(period time.Duration, f func(context.Context)) {
 	}
 }
 
+// minRetention is how long an ended session is remembered at least: its callers
+// ask whether it has ended until it has.
+const minRetention = 10 * time.Minute
+
 // tidy is Sweep and the end of retention, for the background.
 func (b *Bay) tidy(ctx context.Context) {
 	if err := b.Sweep(ctx); err != nil && ctx.Err() == nil {
 		b.Log.ErrorContext(ctx, "sweep failed; it is tried again", "err", err)
 	}
-	before := time.Now().Add(-cmp.Or(b.Retention, 24*time.Hour))
+	before := time.Now().Add(-max(cmp.Or(b.Retention, 24*time.Hour), minRetention))
 	if _, err := b.Store.ForgetEnded(ctx, before); err != nil && ctx.Err() == nil {
 		b.Log.ErrorContext(ctx, "ended sessions could not be forgotten", "err", err)
 	}
@@ -168,6 +172,17 @@ func (b *Bay) Shutdown(ctx context.Context) error {
 	b.cancel()
 	b.background.Wait()
 	return err
+}
+
+// join counts one more that Shutdown waits for. Who joined calls inFlight.Done.
+func (b *Bay) join() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closing {
+		return errClosing
+	}
+	b.inFlight.Add(1)
+	return nil
 }
 
 // wait waits for g until ctx is done.

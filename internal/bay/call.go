@@ -233,6 +233,14 @@ func newPortConn(conn net.Conn, u *use) *portConn {
 	return &portConn{conn, u, context.AfterFunc(u.session.alive, func() { conn.Close() })}
 }
 
+// CloseWrite says that no more will be written; reading goes on.
+func (p *portConn) CloseWrite() error {
+	if half, ok := p.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
 func (p *portConn) Close() error {
 	p.unhook()
 	err := p.Conn.Close()

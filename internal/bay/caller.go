@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/agentbay/agentbay"
@@ -171,27 +172,26 @@ func (c *caller) SetLabels(ctx context.Context, id agentbay.SessionID, labels ma
 	c.bay.mu.Lock()
 	defer c.bay.mu.Unlock()
 	if s := c.bay.live[id]; s != nil {
-		s.Labels = labels
+		s.Labels = maps.Clone(labels)
 	}
 	return nil
 }
 
-func (c *caller) KeepAlive(ctx context.Context, id agentbay.SessionID) (err error) {
-	began := time.Now()
-	defer func() { c.log(ctx, "keep alive", began, err, "session", id) }()
-	s, err := c.running(ctx, id)
+func (c *caller) KeepAlive(ctx context.Context, id agentbay.SessionID) error {
+	use, err := c.use(ctx, id, "keep alive")
 	if err != nil {
 		return err
 	}
-	c.bay.mu.Lock()
-	defer c.bay.mu.Unlock()
-	s.activeLocked()
-	return nil
+	return use.end(nil)
 }
 
 func (c *caller) DeleteSession(ctx context.Context, id agentbay.SessionID) (err error) {
 	began := time.Now()
 	defer func() { c.log(ctx, "delete session", began, err, "session", id) }()
+	if err := c.bay.join(); err != nil {
+		return err
+	}
+	defer c.bay.inFlight.Done()
 	s, err := c.running(ctx, id)
 	if err != nil {
 		return err

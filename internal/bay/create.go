@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,7 +54,7 @@ func (b *Bay) plan(img image.Image, keyID string, spec agentbay.SessionSpec) *se
 			ImageDigest: img.Digest,
 			State:       agentbay.Starting,
 			Isolation:   rt.Isolation(),
-			Labels:      spec.Labels,
+			Labels:      maps.Clone(spec.Labels),
 			IdleTimeout: spec.IdleTimeout,
 			CreatedAt:   now,
 			Token:       gate.NewToken(),
@@ -208,6 +210,9 @@ func (b *Bay) guestCommand(c image.Config) []string {
 	line = append(line, "--families", strings.Join(families, ","), "--dir", c.Dir)
 	if len(c.Warm) > 0 {
 		line = append(line, "--warm", strings.Join(c.Warm, ","))
+	}
+	if pids := b.Machine.Pids; pids > 0 {
+		line = append(line, "--procs", strconv.FormatInt(pids-pids/8, 10)) // the rest is the guest's own
 	}
 	return line
 }

@@ -20,14 +20,16 @@ const minAdopted = time.Minute
 func (b *Bay) idled(s *session) {
 	b.mu.Lock()
 	left := s.IdleTimeout - time.Since(s.ActiveAt)
-	busy := s.calls > 0 || b.closing
+	busy := s.calls > 0
 	if !busy && left > 0 {
 		s.idle.Reset(left)
 	}
 	b.mu.Unlock()
-	if !busy && left <= 0 {
-		b.retire(b.ctx, s, "idle for "+seconds(s.IdleTimeout))
+	if busy || left > 0 || b.join() != nil {
+		return
 	}
+	defer b.inFlight.Done()
+	b.retire(b.ctx, s, "idle for "+seconds(s.IdleTimeout))
 }
 
 // active records activity of a session. Bay.mu must be held.

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"time"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/image"
 	"github.com/agentbay/agentbay/internal/runtime"
 	"github.com/agentbay/agentbay/internal/store"
 )
@@ -14,10 +17,14 @@ import (
 // Sweep makes the host agree with the store: it adopts what runs and is
 // recorded, ends the record of what does not run, finishes what was begun, and
 // stops what no record knows. It is safe to run at any time, any number of
-// times; it leaves alone what this bay has in memory and is at work on. One
-// session that cannot be swept does not keep it from the others.
+// times; it leaves alone what this bay has in memory and is at work on.
+//
+// A session that cannot be swept is logged, does not keep it from the others,
+// and is tried again by the next sweep. What takes time goes on in the
+// background.
 func (b *Bay) Sweep(ctx context.Context) error {
-	alive, err := b.machines(ctx)
+	known := b.liveIDs() // before it is read what may have changed when it is looked at
+	left, err := b.machines(ctx)
 	if err != nil {
 		return err
 	}
@@ -25,21 +32,43 @@ func (b *Bay) Sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("recorded sessions: %w", err)
 	}
-	b.releaseStuck()
+	ended := b.takeStuck()
 	for _, x := range held {
-		if b.isLive(x.ID) {
-			delete(alive, x.ID)
+		m := left[x.ID]
+		delete(left, x.ID)
+		if known[x.ID] || b.isLive(x.ID) {
 			continue
 		}
-		err = errors.Join(err, b.reconcile(ctx, x, alive[x.ID].Alive))
-		delete(alive, x.ID)
-	}
-	for _, m := range alive {
-		if !b.isLive(m.ID) {
-			err = errors.Join(err, b.evict(ctx, m))
+		s, err := b.reconcile(ctx, x, m.Alive)
+		if err != nil {
+			b.Log.ErrorContext(ctx, "session could not be swept; it is tried again", "session", x.ID, "err", err)
+		}
+		if s != nil {
+			ended = append(ended, s)
 		}
 	}
-	return err
+	maps.DeleteFunc(left, func(id agentbay.SessionID, _ machine) bool { return known[id] })
+	b.background.Go(func() { b.clear(ended, left) })
+	return nil
+}
+
+// clear releases what has ended, and stops machines that no record holds.
+func (b *Bay) clear(ended []*session, left map[agentbay.SessionID]machine) {
+	few := make(chan struct{}, 4) // at once
+	var all sync.WaitGroup
+	for _, s := range ended {
+		few <- struct{}{}
+		all.Go(func() {
+			b.release(s)
+			<-few
+		})
+	}
+	all.Wait()
+	for _, m := range left {
+		if !b.isLive(m.ID) {
+			b.evict(m)
+		}
+	}
 }
 
 // A machine is what a runtime says it has.
@@ -63,44 +92,72 @@ func (b *Bay) machines(ctx context.Context) (map[agentbay.SessionID]machine, err
 	return all, nil
 }
 
+func (b *Bay) liveIDs() map[agentbay.SessionID]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ids := make(map[agentbay.SessionID]bool, len(b.live))
+	for id := range b.live {
+		ids[id] = true
+	}
+	return ids
+}
+
 func (b *Bay) isLive(id agentbay.SessionID) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.live[id] != nil
 }
 
-// releaseStuck tries again what could not be released.
-func (b *Bay) releaseStuck() {
+// takeStuck returns the sessions whose release failed.
+func (b *Bay) takeStuck() (stuck []*session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, s := range b.live {
 		if s.stuck {
 			s.stuck = false
-			b.background.Go(func() { b.release(s) })
+			stuck = append(stuck, s)
 		}
 	}
+	return stuck
 }
 
-// reconcile deals with a recorded session that is not in memory.
-func (b *Bay) reconcile(ctx context.Context, x store.Session, alive bool) error {
+// reconcile deals with a recorded session that is not in memory. It returns the
+// session if it has ended and must be released.
+func (b *Bay) reconcile(ctx context.Context, x store.Session, alive bool) (ended *session, err error) {
 	rt, ok := b.Runtimes[x.Runtime]
 	if !ok {
 		err := b.Store.Finish(ctx, x.ID, "the server no longer has the runtime "+x.Runtime, time.Now())
-		return errors.Join(err, fmt.Errorf("session %s: what it holds is kept until runtime %q is configured again", x.ID, x.Runtime))
+		return nil, errors.Join(err, fmt.Errorf("what it holds is kept until runtime %q is configured again", x.Runtime))
 	}
 	if x.State == agentbay.Running && alive {
-		return b.adopt(ctx, x, rt)
+		return nil, b.adopt(ctx, x, rt)
 	}
 	reason, err := b.whyEnded(ctx, x, rt)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	b.Log.Info("session ended", "session", x.ID, "reason", reason)
+	return b.bury(ctx, x, rt, reason)
+}
+
+// bury records the end of a session that nobody watched.
+func (b *Bay) bury(ctx context.Context, x store.Session, rt runtime.Runtime, reason string) (*session, error) {
 	if x.State == agentbay.Running {
-		err = b.Store.Finish(ctx, x.ID, reason, time.Now())
+		if err := b.Store.Finish(ctx, x.ID, reason, time.Now()); err != nil {
+			return nil, err
+		}
+		x.State, x.EndedAt = agentbay.Finished, time.Now()
+	}
+	if x.State == agentbay.Starting {
+		x.State = agentbay.Deleting
 	}
 	x.EndReason = reason
-	return errors.Join(err, b.free(ctx, rt, x))
+	s := b.newSession(x, rt, image.Image{})
+	s.over(gone(x))
+	b.mu.Lock()
+	b.live[x.ID] = s
+	b.mu.Unlock()
+	b.logEnd(s)
+	return s, nil
 }
 
 // whyEnded is the reason for the end of a session that nobody watched.
@@ -117,7 +174,7 @@ func (b *Bay) whyEnded(ctx context.Context, x store.Session, rt runtime.Runtime)
 	defer cancel()
 	exit, err := rt.Wait(ctx, x.ID)
 	if err != nil {
-		return "", fmt.Errorf("session %s: %w", x.ID, err)
+		return "", fmt.Errorf("why it ended: %w", err)
 	}
 	if exit.Reason == "" {
 		return "its machine ended while there was no server", nil
@@ -132,7 +189,7 @@ func (b *Bay) adopt(ctx context.Context, x store.Session, rt runtime.Runtime) er
 		err = b.Images.Acquire(x.ImageDigest, string(x.ID))
 	}
 	if err != nil {
-		return fmt.Errorf("session %s: its image: %w", x.ID, err)
+		return fmt.Errorf("its image: %w", err)
 	}
 	s := b.newSession(x, rt, img)
 	s.saved = x.ActiveAt
@@ -147,10 +204,12 @@ func (b *Bay) adopt(ctx context.Context, x store.Session, rt runtime.Runtime) er
 }
 
 // evict stops a machine that no record holds.
-func (b *Bay) evict(ctx context.Context, m machine) error {
-	b.Log.WarnContext(ctx, "machine without a record stopped", "session", m.ID)
-	if err := m.runtime.Stop(ctx, m.ID); err != nil {
-		return fmt.Errorf("stop %s: %w", m.ID, err)
+func (b *Bay) evict(m machine) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), releaseTimeout)
+	defer cancel()
+	err := m.runtime.Stop(ctx, m.ID)
+	if err == nil {
+		err = b.Images.Release(string(m.ID))
 	}
-	return b.Images.Release(string(m.ID))
+	b.Log.Warn("machine without a record stopped", "session", m.ID, "err", err)
 }

@@ -49,8 +49,7 @@ func sweepOne(t *testing.T, recorded agentbay.State, machine string, kept bool) 
 	}
 	var key store.Key
 	b := baytest.New(t, func(b *baytest.Bay) {
-		secret := b.NewKey(t, "mine")
-		_ = secret
+		b.NewKey(t, "mine")
 		key, _ = b.Store.Key(t.Context(), "mine")
 		x.KeyID = key.ID
 		if recorded != "" {
@@ -68,6 +67,7 @@ func sweepOne(t *testing.T, recorded agentbay.State, machine string, kept bool) 
 	})
 	s := b.As(key)
 	for range 2 {
+		synctest.Wait()
 		switch {
 		case recorded == agentbay.Running && machine == "alive":
 			wantState(t, s, id, agentbay.Running, "")
@@ -231,6 +231,7 @@ func killedAfter(t *testing.T, steps int) (survived bool) {
 	defer host.StopAll()
 	defer second.Shutdown(t.Context())
 	for range 2 {
+		synctest.Wait()
 		verify(t, second, host, images, told)
 		must(t, second.Sweep(t.Context()))
 	}

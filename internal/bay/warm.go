@@ -50,8 +50,9 @@ func (b *Bay) wantWarm() {
 	}
 }
 
-// rewarmAfter is how long filling the pool rests when nobody takes from it.
-const rewarmAfter = 10 * time.Second
+// rewarmAfter is how long filling the pool rests when nobody takes from it: so
+// long a spare that died is missed.
+const rewarmAfter = time.Minute
 
 // keepWarm keeps the pool filled until the bay ends. What fails is tried again
 // later: a pool that is not full costs time, and nothing else.

@@ -118,7 +118,7 @@ func TestPoolIsOnlyForWhatItWasBootedFor(t *testing.T) {
 		if info, err := s.CreateSession(t.Context(), agentbay.SessionSpec{}); err != nil || info.ImageDigest != "sha256:111002" {
 			t.Errorf("after a rebuild: %+v, %v", info, err)
 		}
-		time.Sleep(15 * time.Second)
+		time.Sleep(time.Minute + 5*time.Second)
 		digests := map[string]int{}
 		for _, digest := range b.Images.Owners() {
 			digests[digest]++
@@ -136,7 +136,7 @@ func TestSpareThatDiesIsReplaced(t *testing.T) {
 		for id := range b.Host.Specs() {
 			b.Host.Kill(id, "out of memory")
 		}
-		time.Sleep(15 * time.Second)
+		time.Sleep(time.Minute)
 		s := b.Service(t, "mine")
 		must(t, try(t, s, create(t, s, agentbay.SessionSpec{})))
 		time.Sleep(2 * time.Second)
