@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"strconv"
 	"strings"
 	"time"
 
@@ -210,9 +209,6 @@ func (b *Bay) guestCommand(c image.Config) []string {
 	line = append(line, "--families", strings.Join(families, ","), "--dir", c.Dir)
 	if len(c.Warm) > 0 {
 		line = append(line, "--warm", strings.Join(c.Warm, ","))
-	}
-	if pids := b.Machine.Pids; pids > 0 {
-		line = append(line, "--procs", strconv.FormatInt(pids-pids/8, 10)) // the rest is the guest's own
 	}
 	return line
 }
