@@ -44,7 +44,7 @@ func (f *facts) note(id agentbay.SessionID, what func(*fact)) {
 // was written in them, deleted ones end, and nothing is left on the host.
 func TestKillAnywhere(t *testing.T) {
 	before := leftovers(t)
-	b := live.New(t, "--max-sessions", "50", "--warm", "")
+	b := live.New(t, "--max-sessions", "50")
 	known := &facts{all: map[agentbay.SessionID]*fact{}}
 	for round := range rounds {
 		killUnderLoad(t, b, known, 3+rand.IntN(25))
