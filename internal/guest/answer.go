@@ -15,22 +15,15 @@ type Answer struct {
 
 // Text answers with s.
 func Text(s string) Answer {
-	return Answer{write: func(w io.Writer) error {
+	return Stream(func(w io.Writer) error {
 		_, err := io.WriteString(w, s)
 		return err
-	}}
+	})
 }
 
 // JSON answers with v as JSON.
 func JSON(v any) Answer {
-	return Answer{write: func(w io.Writer) error {
-		b, err := encode(v)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(b)
-		return err
-	}}
+	return Stream(func(w io.Writer) error { return SendJSON(w, v) })
 }
 
 // Stream answers with what write writes. It is called exactly once, also if
@@ -61,4 +54,14 @@ func encode(v any) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// SendJSON writes v as JSON.
+func SendJSON(w io.Writer, v any) error {
+	b, err := encode(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(b)
+	return err
 }

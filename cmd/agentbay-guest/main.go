@@ -1,0 +1,130 @@
+// Command agentbay-guest is the daemon inside a session: it performs the tools
+// that the host asks for. In a session on Linux it is process 1, so it also
+// reaps what others leave behind.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/agentbay/agentbay/internal/guest"
+	"github.com/agentbay/agentbay/internal/guest/files"
+	"github.com/agentbay/agentbay/internal/guest/shell"
+	"github.com/agentbay/agentbay/tool"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "agentbay-guest:", err)
+		os.Exit(1)
+	}
+}
+
+// A config is what the command line says.
+type config struct {
+	port     int
+	dir      string
+	families []tool.Family
+	warm     []string // languages whose interpreters start at once
+	procs    uint64
+	tokenFD  int
+}
+
+func parse(args []string) (c config, err error) {
+	f := flag.NewFlagSet("agentbay-guest", flag.ContinueOnError)
+	f.IntVar(&c.port, "port", guest.Port, "TCP `port` to listen on")
+	f.StringVar(&c.dir, "dir", "/", "`directory` that tools work in")
+	f.Uint64Var(&c.procs, "procs", 0, "how many processes the session's user may have; 0 means no such limit")
+	f.IntVar(&c.tokenFD, "token-fd", 0, "file `descriptor` to read the secret from, instead of the environment variable "+guest.TokenEnv)
+	families := f.String("families", "", "`list` of tool families, with commas")
+	warm := f.String("warm", "", "`list` of languages, with commas, whose interpreters start at once")
+	if err := f.Parse(args); err != nil {
+		return c, err
+	}
+	if f.NArg() > 0 {
+		return c, fmt.Errorf("unexpected argument %q; -help lists the flags", f.Arg(0))
+	}
+	for _, name := range list(*families) {
+		c.families = append(c.families, tool.Family(name))
+	}
+	c.warm = list(*warm)
+	return c, nil
+}
+
+// list splits at commas.
+func list(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
+}
+
+// families is what performs each family of tools in this session.
+func families(c config) map[tool.Family]func(*guest.Mux) {
+	return map[tool.Family]func(*guest.Mux){
+		tool.Shell: (&shell.Shell{Dir: c.dir, Env: os.Environ()}).Register,
+		tool.Files: new(files.Files).Register,
+	}
+}
+
+// register makes m perform the families asked for.
+func register(m *guest.Mux, c config) error {
+	known := families(c)
+	for _, f := range c.families {
+		add, ok := known[f]
+		if !ok {
+			return fmt.Errorf("no tool family %q; there is %q", f, slices.Sorted(maps.Keys(known)))
+		}
+		add(m)
+	}
+	return nil
+}
+
+// run performs tools until ctx is done.
+func run(ctx context.Context, args []string, ready io.Writer) error {
+	c, err := parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	token, err := takeToken(c.tokenFD)
+	if err != nil {
+		return err
+	}
+	m := &guest.Mux{Token: token}
+	if err := settle(ctx, c); err != nil {
+		return err
+	}
+	if err := register(m, c); err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", ":"+strconv.Itoa(c.port))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(ready, "ready") // nobody may be listening
+	return m.Serve(ctx, l)
+}
+
+// settle makes the process fit to live as long as its session.
+func settle(ctx context.Context, c config) error {
+	signal.Notify(make(chan os.Signal, 1), brokenPipe...) // not ignored, or what is started would inherit it
+	guest.LimitProcesses(c.procs)
+	if os.Getpid() == 1 {
+		go guest.Reap(ctx)
+	}
+	keepThreads(spareThreads)
+	return os.Chdir(c.dir)
+}
