@@ -1,0 +1,89 @@
+package oci
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/agentbay/agentbay/internal/guest"
+)
+
+// capabilities are what root may do in a session: what package managers and
+// daemons that change user need, and nothing that reaches beyond the session.
+var capabilities = []string{
+	"CAP_AUDIT_WRITE", "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
+	"CAP_NET_BIND_SERVICE", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE",
+}
+
+// writeBundle writes the OCI specification, which holds the guest's secret.
+func (l *launch) writeBundle() error {
+	b, err := json.Marshal(l.ociSpec())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(l.path(bundleDir), "config.json"), b, 0o600)
+}
+
+func (l *launch) ociSpec() *specs.Spec {
+	return &specs.Spec{
+		Version:  "1.0.2",
+		Process:  l.process(),
+		Root:     &specs.Root{Path: l.path(rootDir)},
+		Hostname: hostname(l.id),
+		Mounts:   l.mounts(),
+		Linux:    l.linux(),
+	}
+}
+
+func (l *launch) process() *specs.Process {
+	p := &specs.Process{
+		User:            specs.User{UID: l.spec.User.UID, GID: l.spec.User.GID},
+		Args:            append([]string{guestPath}, l.spec.Guest[1:]...),
+		Env:             append(append([]string{}, l.spec.Env...), guest.TokenEnv+"="+l.spec.Token),
+		Cwd:             filepath.Clean("/" + l.spec.Dir),
+		NoNewPrivileges: l.rt.opt.Profile.kernel,
+		Rlimits: []specs.POSIXRlimit{
+			{Type: "RLIMIT_NOFILE", Soft: 65536, Hard: 1 << 20},
+			{Type: "RLIMIT_CORE"},
+			{Type: "RLIMIT_NPROC", Soft: uint64(l.spec.Limits.Pids), Hard: uint64(l.spec.Limits.Pids)},
+		},
+		Capabilities: &specs.LinuxCapabilities{Bounding: capabilities},
+	}
+	if l.spec.User.UID == 0 {
+		p.Capabilities.Effective, p.Capabilities.Permitted = capabilities, capabilities
+	}
+	return p
+}
+
+func (l *launch) mounts() []specs.Mount {
+	mounts := []specs.Mount{
+		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
+		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777"}},
+		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
+		{Destination: guestPath, Type: "bind", Source: l.spec.Guest[0], Options: []string{"bind", "ro", "nosuid", "nodev"}},
+	}
+	return mounts
+}
+
+func (l *launch) linux() *specs.Linux {
+	limits := l.spec.Limits
+	pids := l.rt.opt.Profile.pids(limits.Pids)
+	period := uint64(100_000)
+	quota := int64(limits.CPU * float64(period))
+	return &specs.Linux{
+		CgroupsPath: l.rt.cgroups.boxPath(l.id),
+		Resources: &specs.LinuxResources{
+			CPU:    &specs.LinuxCPU{Quota: &quota, Period: &period},
+			Memory: &specs.LinuxMemory{Limit: &limits.Memory},
+			Pids:   &specs.LinuxPids{Limit: pids},
+		},
+		Namespaces: []specs.LinuxNamespace{
+			{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
+			{Type: specs.NetworkNamespace, Path: fdPath(l.slot.netns)},
+		},
+	}
+}

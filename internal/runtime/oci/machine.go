@@ -1,0 +1,205 @@
+package oci
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/runtime"
+)
+
+// A machine is one entry of the ledger, and what runs of it.
+type machine struct {
+	rt     *Runtime
+	id     agentbay.SessionID
+	dir    string
+	cancel context.CancelFunc // ends the boot
+	booted chan struct{}      // closed when the boot is over, one way or the other
+
+	stopMu sync.Mutex // held during Stop
+
+	// Written before booted is closed.
+	rec     record
+	console *console // nil for an adopted machine
+	process *os.File // pidfd; nil if there is none to watch
+
+	endOnce sync.Once
+	done    chan struct{} // closed when the machine has ended
+	exit    runtime.Exit  // set before done is closed
+}
+
+func newMachine(r *Runtime, id agentbay.SessionID) *machine {
+	return &machine{
+		rt: r, id: id, dir: filepath.Join(r.opt.StateDir, machinesDir, string(id)),
+		cancel: func() {}, booted: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+func (m *machine) path(name string) string { return filepath.Join(m.dir, name) }
+
+// alive reports whether the machine has booted and not ended.
+func (m *machine) alive() bool {
+	select {
+	case <-m.done:
+		return false
+	default:
+	}
+	select {
+	case <-m.booted:
+		return true
+	default:
+		return false
+	}
+}
+
+// end marks the machine as ended. Only the first reason counts.
+func (m *machine) end(reason string) {
+	m.endOnce.Do(func() {
+		m.exit = runtime.Exit{Reason: reason}
+		close(m.done)
+	})
+}
+
+// watch opens the machine's process and calls end when it ends. It fails if the
+// process is not there, or not the one that started at since.
+func (m *machine) watch(pid int, since uint64) error {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return err
+	}
+	m.process = os.NewFile(uintptr(fd), "pidfd")
+	now, err := startTime(pid)
+	if err == nil && since != 0 && now != since {
+		err = unix.ESRCH
+	}
+	if err != nil {
+		return errors.Join(err, m.process.Close())
+	}
+	m.rec.Pid, m.rec.Since = pid, now
+	raw, err := m.process.SyscallConn()
+	if err != nil {
+		return errors.Join(err, m.process.Close())
+	}
+	go func() {
+		// An error means that the file was closed: nobody watches any more.
+		if raw.Read(func(fd uintptr) bool { return hasEnded(int(fd)) }) == nil {
+			m.end(m.reason())
+		}
+	}()
+	return nil
+}
+
+// rewatch is watch for a machine on the ledger.
+func (m *machine) rewatch() error {
+	if m.rec.Pid == 0 {
+		return errors.New("it never booted")
+	}
+	return m.watch(m.rec.Pid, m.rec.Since)
+}
+
+// unwatch stops watching.
+func (m *machine) unwatch() {
+	if m.process != nil {
+		m.process.Close()
+	}
+}
+
+// hasEnded reports whether the process of a pidfd has ended.
+func hasEnded(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
+}
+
+// reason says for the user why the machine ended by itself.
+func (m *machine) reason() string {
+	why := "the guest or its sandbox ended"
+	if status, ok := m.exitStatus(); ok {
+		why = describe(status)
+	}
+	if m.console != nil {
+		if tail := lastLine(m.console.String()); tail != "" && tail != "ready" {
+			why += "; it last said: " + tail
+		}
+	}
+	return m.reasonAfter(why)
+}
+
+// reasonAfter is why, unless the kernel knows better.
+func (m *machine) reasonAfter(why string) string {
+	groups := m.rt.cgroups
+	if groups.counter(m.id, "memory", "memory.oom_control", "memory.events", "oom_kill") > 0 {
+		return fmt.Sprintf("out of memory (limit %.1f GiB)", float64(m.rec.Limits.Memory)/(1<<30))
+	}
+	if groups.counter(m.id, tracking, "pids.events", "pids.events", "max") > 0 {
+		return fmt.Sprintf("too many processes (limit %d)", m.rec.Limits.Pids)
+	}
+	return why
+}
+
+// exitStatus asks the kernel how the process ended. It knows once the process
+// has been reaped, which its parent does at once; older kernels never tell.
+func (m *machine) exitStatus() (status unix.WaitStatus, ok bool) {
+	raw, err := m.process.SyscallConn()
+	if err != nil {
+		return 0, false
+	}
+	for range 20 {
+		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+		var errno unix.Errno
+		err := raw.Control(func(fd uintptr) {
+			_, _, errno = unix.Syscall(unix.SYS_IOCTL, fd, unix.PIDFD_GET_INFO, uintptr(unsafe.Pointer(&info)))
+		})
+		if err != nil || errno != 0 && errno != unix.ESRCH {
+			return 0, false
+		}
+		if errno == 0 && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
+			return unix.WaitStatus(info.Exit_code), true
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return 0, false
+}
+
+func describe(status unix.WaitStatus) string {
+	if status.Signaled() {
+		return fmt.Sprintf("the guest or its sandbox was killed (%s)", status.Signal())
+	}
+	return fmt.Sprintf("the guest or its sandbox ended with status %d", status.ExitStatus())
+}
+
+func lastLine(s string) string {
+	line := s
+	for l := range strings.Lines(s) {
+		line = strings.TrimSpace(l)
+	}
+	const most = 200
+	return line[max(0, len(line)-most):]
+}
+
+// undo frees all the machine has on the host. It may be done again after it
+// failed or was cut short: every step takes it that others may have been done.
+func (m *machine) undo(ctx context.Context) error {
+	m.end("stopped")
+	m.unwatch()
+	groups := m.rt.cgroups
+	if err := groups.kill(ctx, m.id); err != nil {
+		return err
+	}
+	if err := groups.remove(ctx, m.id); err != nil {
+		return err
+	}
+	if err := m.rec.Place.remove(); err != nil {
+		return err
+	}
+	return os.RemoveAll(m.dir)
+}
