@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/agentbay/agentbay/internal/guest"
 )
@@ -44,17 +45,38 @@ func (l *launch) process() *specs.Process {
 		Env:             append(append([]string{}, l.spec.Env...), guest.TokenEnv+"="+l.spec.Token),
 		Cwd:             filepath.Clean("/" + l.spec.Dir),
 		NoNewPrivileges: l.rt.opt.Profile.kernel,
-		Rlimits: []specs.POSIXRlimit{
-			{Type: "RLIMIT_NOFILE", Soft: 65536, Hard: 1 << 20},
-			{Type: "RLIMIT_CORE"},
-			{Type: "RLIMIT_NPROC", Soft: uint64(l.spec.Limits.Pids), Hard: uint64(l.spec.Limits.Pids)},
-		},
-		Capabilities: &specs.LinuxCapabilities{Bounding: capabilities},
+		Rlimits:         l.rlimits(),
+		Capabilities:    &specs.LinuxCapabilities{Bounding: capabilities},
 	}
 	if l.spec.User.UID == 0 {
 		p.Capabilities.Effective, p.Capabilities.Permitted = capabilities, capabilities
 	}
 	return p
+}
+
+// rlimits bounds processes where the number is the session's own: gVisor counts
+// those inside. The host's kernel counts a user's in all sessions, so there it
+// is the cgroup that bounds them.
+func (l *launch) rlimits() []specs.POSIXRlimit {
+	files := openFiles()
+	limits := []specs.POSIXRlimit{
+		{Type: "RLIMIT_NOFILE", Soft: min(files, 65536), Hard: files},
+		{Type: "RLIMIT_CORE"},
+	}
+	if !l.rt.opt.Profile.kernel {
+		pids := uint64(l.spec.Limits.Pids)
+		limits = append(limits, specs.POSIXRlimit{Type: "RLIMIT_NPROC", Soft: pids, Hard: pids})
+	}
+	return limits
+}
+
+// openFiles is how many a session may be granted: no more than the server may.
+func openFiles() uint64 {
+	var own unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &own); err != nil {
+		return 1024
+	}
+	return min(own.Max, 1<<20)
 }
 
 func (l *launch) mounts() []specs.Mount {
