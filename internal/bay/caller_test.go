@@ -237,6 +237,29 @@ func TestLogNamesCallsAndHoldsNoSecret(t *testing.T) {
 	}
 }
 
+func FuzzLabels(f *testing.F) {
+	f.Add("env", "prod")
+	f.Add("", "x")
+	f.Add("a\x00b", "\xff")
+	f.Add("ü\u2028", "\"'%_\\")
+	b := baytest.New(f)
+	s := b.Service(f, "mine")
+	id := create(f, s, agentbay.SessionSpec{})
+	f.Fuzz(func(t *testing.T, key, value string) {
+		labels := map[string]string{key: value}
+		if err := s.SetLabels(t.Context(), id, labels); err != nil {
+			if !errors.Is(err, agentbay.Invalid) {
+				t.Errorf("SetLabels(%q): %v", labels, err)
+			}
+			return
+		}
+		page, err := s.Sessions(t.Context(), agentbay.SessionQuery{Labels: labels})
+		if err != nil || page.Total != 1 || page.Sessions[0].Labels[key] != value {
+			t.Errorf("labels %q find %+v, %v", labels, page, err)
+		}
+	})
+}
+
 func BenchmarkCallTool(b *testing.B) {
 	x := baytest.New(b)
 	secret := x.NewKey(b, "mine")

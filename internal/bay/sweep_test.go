@@ -104,7 +104,10 @@ func TestAdoptedSessionKeepsItsIdleTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				first := baytest.New(t)
-				id := create(t, first.Service(t, "mine"), agentbay.SessionSpec{IdleTimeout: tc.timeout})
+				service := first.Service(t, "mine")
+				id := create(t, service, agentbay.SessionSpec{IdleTimeout: tc.timeout})
+				time.Sleep(20 * time.Second)
+				must(t, try(t, service, id))
 				must(t, first.Shutdown(t.Context()))
 				time.Sleep(tc.idle)
 				second := baytest.New(t, func(b *baytest.Bay) { b.Store, b.Host, b.Runtimes = first.Store, first.Host, first.Runtimes })
@@ -120,6 +123,26 @@ func TestAdoptedSessionKeepsItsIdleTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestActivityIsKnownAfterACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := baytest.New(t)
+		s := b.Service(t, "mine")
+		called := create(t, s, agentbay.SessionSpec{})
+		untouched := create(t, s, agentbay.SessionSpec{})
+		ctx, cancel := context.WithCancel(t.Context())
+		go s.CallTool(ctx, called, shell(t, "sleep"))
+		time.Sleep(time.Minute)
+		for id, want := range map[agentbay.SessionID]time.Duration{called: 5 * time.Second, untouched: time.Minute} {
+			x, err := b.Store.Session(t.Context(), id)
+			must(t, err)
+			if ago := time.Since(x.ActiveAt); ago > want || ago < want-5*time.Second {
+				t.Errorf("the store says that the session was active %v ago, want about %v", ago, want)
+			}
+		}
+		cancel()
+	})
 }
 
 var errKilled = errors.New("the server was killed")

@@ -53,15 +53,15 @@ func filter(keyID string, q agentbay.SessionQuery) (where string, args []any) {
 	var b strings.Builder
 	b.WriteString("key_id = ?")
 	args = []any{keyID}
-	if q.State == "" {
-		b.WriteString(" AND state <> ?")
-		args = append(args, agentbay.Finished)
-	} else {
+	if q.State != agentbay.Finished {
+		b.WriteString(" AND state <> 'FINISH'") // spelled out, as the index of open sessions is
+	}
+	if q.State != "" {
 		b.WriteString(" AND state = ?")
 		args = append(args, q.State)
 	}
 	for _, key := range slices.Sorted(maps.Keys(q.Labels)) {
-		b.WriteString(" AND id IN (SELECT session_id FROM labels WHERE key = ? AND value = ?)")
+		b.WriteString(" AND EXISTS (SELECT 1 FROM labels WHERE session_id = sessions.id AND key = ? AND value = ?)")
 		args = append(args, key, q.Labels[key])
 	}
 	return b.String(), args

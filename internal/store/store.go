@@ -55,11 +55,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, agentbay.Wrap(err, agentbay.Internal, "data directory %s cannot be made", dir)
 	}
-	s, err := openFile(ctx, filepath.Join(dir, fileName))
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	return openFile(ctx, filepath.Join(dir, fileName))
 }
 
 // Serve opens the store in dir for the one server of that directory, until
@@ -162,11 +158,15 @@ func dsn(path string) string {
 
 // ready brings the schema up to date, or closes s.
 func ready(ctx context.Context, s *Store) (*Store, error) {
-	if err := s.migrate(ctx); err != nil {
-		s.Close()
+	err := s.migrate(ctx)
+	if err == nil {
+		return s, nil
+	}
+	s.Close()
+	if known := new(agentbay.Error); errors.As(err, &known) {
 		return nil, err
 	}
-	return s, nil
+	return nil, agentbay.Wrap(err, agentbay.Internal, "the store cannot be opened")
 }
 
 // Close closes the store and lets go of its directory.
@@ -193,7 +193,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	return s.tx(ctx, func(tx *sql.Tx) error {
 		var version int
 		if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-			return agentbay.Wrap(err, agentbay.Internal, "the store cannot be read")
+			return err
 		}
 		if version > len(files) {
 			return agentbay.Errorf(agentbay.Conflict, "the store was written by a newer release (schema %d, this release knows %d); use that release", version, len(files))

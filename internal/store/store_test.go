@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -269,6 +270,41 @@ func TestNewerStoreIsRefused(t *testing.T) {
 	}
 }
 
+func TestBrokenStoreIsNotReplaced(t *testing.T) {
+	dir := t.TempDir()
+	file, text := filepath.Join(dir, fileName), []byte(strings.Repeat("not a database\n", 100))
+	must(t, os.WriteFile(file, text, 0o600))
+	if _, err := Serve(t.Context(), dir); agentbay.CodeOf(err) != agentbay.Internal || !strings.Contains(err.Error(), "not a database") {
+		t.Errorf("Serve of a broken store: %v, want Internal, saying why", err)
+	}
+	if now, err := os.ReadFile(file); err != nil || string(now) != string(text) {
+		t.Errorf("the broken store was changed, %v", err)
+	}
+	must(t, os.Remove(file))
+	s, err := Serve(t.Context(), dir)
+	must(t, err)
+	must(t, s.Close())
+}
+
+// Two processes write at the same time; neither is told to try again.
+func TestProcessesWriteBesideEachOther(t *testing.T) {
+	dir := t.TempDir()
+	var both sync.WaitGroup
+	for name, s := range map[string]*Store{"server": open(t, dir), "cli": open(t, dir)} {
+		for n := range 50 {
+			both.Go(func() {
+				if err := s.AddKey(t.Context(), Key{ID: fmt.Sprint(name, n), Name: fmt.Sprint(name, n), Hash: fmt.Sprint(name, n)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	both.Wait()
+	if keys, err := open(t, dir).Keys(t.Context()); err != nil || len(keys) != 100 {
+		t.Errorf("%d keys, %v; want 100", len(keys), err)
+	}
+}
+
 // Calls are cancelled all the time, and a store in memory is one connection.
 func TestCancelledCallLosesNothing(t *testing.T) {
 	both(t, func(t *testing.T, s *Store) {
@@ -312,15 +348,26 @@ func BenchmarkKeyByHash(b *testing.B) {
 	}
 }
 
-func BenchmarkListByLabel(b *testing.B) {
+// A bay remembers the sessions of a day, of which few are open.
+func BenchmarkList(b *testing.B) {
 	s := open(b, b.TempDir())
-	for n := range 2000 {
+	for n := range 10_000 {
 		must(b, s.AddSession(b.Context(), session(n, "ak-1", map[string]string{"n": fmt.Sprint(n), "all": "x"})))
-	}
-	q := agentbay.SessionQuery{Labels: map[string]string{"n": "1000", "all": "x"}}
-	for b.Loop() {
-		if page, err := s.Sessions(b.Context(), "ak-1", q); err != nil || page.Total != 1 {
-			b.Fatal(page, err)
+		if n%50 != 0 {
+			must(b, s.LetGo(b.Context(), agentbay.SessionID(fmt.Sprintf("session-%d", n)), "deleted", time.Unix(1, 0)))
 		}
+	}
+	for name, q := range map[string]agentbay.SessionQuery{
+		"all":     {},
+		"running": {State: agentbay.Running},
+		"label":   {Labels: map[string]string{"n": "1000", "all": "x"}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if page, err := s.Sessions(b.Context(), "ak-1", q); err != nil || page.Total == 0 {
+					b.Fatal(page, err)
+				}
+			}
+		})
 	}
 }

@@ -33,6 +33,7 @@ CREATE TABLE sessions (
 ) STRICT;
 
 CREATE INDEX sessions_newest ON sessions (key_id, created_at DESC, seq DESC);
+CREATE INDEX sessions_open ON sessions (key_id, created_at DESC, seq DESC) WHERE state <> 'FINISH';
 CREATE INDEX sessions_held ON sessions (held) WHERE held;
 CREATE INDEX sessions_ended ON sessions (ended_at) WHERE ended_at > 0;
 
@@ -43,4 +44,3 @@ CREATE TABLE labels (
 	PRIMARY KEY (session_id, key)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX labels_value ON labels (key, value);
