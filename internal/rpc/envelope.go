@@ -71,7 +71,7 @@ func rowOf(err error) row {
 
 // failWith answers an action with err.
 func (x *exchange) failWith(err error) {
-	if x.gone() {
+	if x.gone(err) {
 		x.fail(statusGone, "ClientClosedRequest", "the client closed its side before the answer was there", err)
 		return
 	}
@@ -82,9 +82,11 @@ func (x *exchange) failWith(err error) {
 // statusGone is told, mostly to the log, where the client left before its answer.
 const statusGone = 499
 
-// gone reports whether the client has left. What it asked for was stopped, and
-// fails for no other reason.
-func (x *exchange) gone() bool { return x.r.Context().Err() != nil }
+// gone reports whether err came about because the client has left, which stops
+// what it asked for. What is wrong with the request itself is wrong all the same.
+func (x *exchange) gone(err error) bool {
+	return x.r.Context().Err() != nil && agentbay.CodeOf(err) != agentbay.Invalid
+}
 
 // fail answers with a failure. The cause goes to the log only.
 func (x *exchange) fail(status int, code, message string, cause error) {

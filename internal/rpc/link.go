@@ -121,7 +121,7 @@ func ended(err error) error {
 
 // failCall answers a call that was not made.
 func (x *exchange) failCall(err error) {
-	if x.gone() {
+	if x.gone(err) {
 		x.refuseCall(statusGone, "ClientClosedRequest", "the client closed its side before the answer was there", err)
 		return
 	}

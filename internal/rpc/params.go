@@ -107,7 +107,7 @@ func decodeParam(field reflect.Value, name, text string) error {
 func jsonProblem(err error) string {
 	var wrongType *json.UnmarshalTypeError
 	if errors.As(err, &wrongType) {
-		return "a " + wrongType.Value + " where it should have a " + kindName(wrongType.Type)
+		return wrongType.Value + " instead of " + kindName(wrongType.Type)
 	}
 	return "it does not parse"
 }

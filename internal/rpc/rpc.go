@@ -79,6 +79,7 @@ type Door struct {
 	MaxCall   int64        // bytes of a link call; 0 means 256 MiB
 	MaxHeld   int64        // bytes of all requests being answered; 0 means 1 GiB
 
+	look    time.Duration // between looks whether the session of a socket is still there
 	once    sync.Once
 	held    budget
 	sockets sockets
@@ -101,10 +102,11 @@ func (d *Door) setDefaults() {
 	}
 	d.MaxAction = orDefault(d.MaxAction, defaultMaxAction)
 	d.MaxCall = orDefault(d.MaxCall, defaultMaxCall)
+	d.look = orDefault(d.look, defaultLook)
 	d.held.max = orDefault(d.MaxHeld, defaultMaxHeld)
 }
 
-func orDefault(n, otherwise int64) int64 {
+func orDefault[T int64 | time.Duration](n, otherwise T) T {
 	if n == 0 {
 		return otherwise
 	}

@@ -19,12 +19,12 @@ import (
 
 // Bounds of a WebSocket.
 const (
-	maxFrameIn   = 16 << 20         // bytes of a frame a client sends, mostly code to run
-	maxFrameOut  = 1<<20 - 4096     // bytes of a frame we send; some clients hang up at 1 MiB
-	maxStreams   = 64               // running for one connection
-	maxSockets   = 32               // open for one session
-	sendTimeout  = 30 * time.Second // a client takes a frame in this long, or is cut off
-	lookInterval = 5 * time.Second  // between looks whether the session is still there
+	maxFrameIn  = 16 << 20         // bytes of a frame a client sends, mostly code to run
+	maxFrameOut = 1<<20 - 4096     // bytes of a frame we send; some clients hang up at 1 MiB
+	maxStreams  = 64               // running for one connection
+	maxSockets  = 32               // open for one session
+	sendTimeout = 30 * time.Second // a client takes a frame in this long, or is cut off
+	defaultLook = 5 * time.Second  // between looks whether the session is still there
 )
 
 // hub is the source of frames about the channel itself.
@@ -190,7 +190,7 @@ func (k *socket) serve(ctx context.Context) {
 // watchSession ends the socket when its session has ended. What runs on it hears
 // of that by itself, and sooner.
 func (k *socket) watchSession(ctx context.Context) {
-	look := time.NewTicker(lookInterval)
+	look := time.NewTicker(k.door.look)
 	defer look.Stop()
 	for {
 		select {
