@@ -202,8 +202,8 @@ def parse_files(text: str, paths: Iterable[str]) -> dict[str, str]:
     """
     names = "|".join(re.escape(p) for p in sorted(set(paths), key=len, reverse=True))
     heads = list(re.finditer(rf"(?:\A|\n?---\n)({names}):(?:\n|\Z)", text))
-    ends = [head.start() for head in heads[1:]] + [len(text)]
-    return {head[1]: text[head.end() : end].rstrip("\n") for head, end in zip(heads, ends, strict=True)}
+    ends = [*(head.start() for head in heads[1:]), len(text)]
+    return {head[1]: text[head.end() : end].rstrip("\n") for head, end in zip(heads, ends, strict=False)}
 
 
 def parse_changes(text: str) -> list[FileChangeEvent]:

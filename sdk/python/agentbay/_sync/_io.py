@@ -42,10 +42,11 @@ class HTTP:
 def connect_socket(
     url: str, headers: Mapping[str, str], tls: ssl.SSLContext | None, timeout: float, max_size: int
 ) -> WebSocket:
-    """Open a WebSocket."""
-    return connect(
+    """Open a WebSocket. Entered without with, because whoever opens it closes it."""
+    opening = connect(
         url, additional_headers=headers, ssl=tls, open_timeout=timeout, max_size=max_size, compression=None
     )
+    return opening.__enter__()
 
 
 def receive(socket: WebSocket, timeout: float) -> str | bytes | None:

@@ -1,0 +1,87 @@
+"""Acceptance: what the SDK promises, asked of a real bay.
+
+AGENTBAY_ENDPOINT and AGENTBAY_API_KEY say where it is; without them every test
+here is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from agentbay import AgentBay, CreateSessionParams, Session
+
+MISSING = [name for name in ("AGENTBAY_ENDPOINT", "AGENTBAY_API_KEY") if not os.environ.get(name)]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if MISSING and here in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=f"no bay to ask: {' and '.join(MISSING)} not set"))
+
+
+@pytest.fixture(scope="session")
+def agent_bay() -> Iterator[AgentBay]:
+    with AgentBay() as client:
+        yield client
+
+
+NewSession = Callable[..., Session]
+
+
+def make(agent_bay: AgentBay, **params: object) -> Session:
+    result = agent_bay.create(CreateSessionParams(**params))  # type: ignore[arg-type]
+    assert result.success and result.session, f"create {params}: {result.error_message}, {result.request_id}"
+    return result.session
+
+
+@pytest.fixture
+def new_session(agent_bay: AgentBay) -> Iterator[NewSession]:
+    """Makes sessions that are deleted when the test ends."""
+    made: list[Session] = []
+
+    def new(**params: object) -> Session:
+        made.append(make(agent_bay, **params))
+        return made[-1]
+
+    yield new
+    for session in made:
+        session.delete()
+
+
+@pytest.fixture(scope="module", params=["linux_latest", "code_latest"])
+def session(agent_bay: AgentBay, request: pytest.FixtureRequest) -> Iterator[Session]:
+    """A session of each image, shared by the tests of a module."""
+    with make(agent_bay, image_id=request.param) as session:
+        yield session
+
+
+@pytest.fixture(scope="module")
+def code_session(agent_bay: AgentBay) -> Iterator[Session]:
+    """A session of code_latest, shared by the tests of a module."""
+    with make(agent_bay, image_id="code_latest") as session:
+        yield session
+
+
+@pytest.fixture(params=["link", "rpc"])
+def way(request: pytest.FixtureRequest, session: Session) -> Iterator[Session]:
+    """The shared session, its tools called over its link, then through the endpoint."""
+    link = session.link_url
+    if request.param == "rpc":
+        session.link_url = ""
+    yield session
+    session.link_url = link
+
+
+@pytest.fixture
+def folder(session: Session) -> str:
+    """A new directory in the shared session."""
+    path = f"/tmp/{uuid.uuid4().hex}"
+    result = session.file_system.create_directory(path)
+    assert result.success, result.error_message
+    return path
