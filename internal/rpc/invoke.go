@@ -99,7 +99,7 @@ func eventsOf(e tool.CodeEvent, told bool) (out []event) {
 	case "result":
 		out = append(out, event{Phase: "event", Type: e.Type, Value: valueOf(e.Result)})
 	case "error":
-		failure := &runError{Code: "ExecutionError", Message: e.Chunk}
+		failure := &runError{Code: "ExecutionError", Message: clipTo(e.Chunk, maxChunk)}
 		if e.End != nil {
 			failure = errorOf(e.End)
 		}
@@ -122,7 +122,11 @@ func errorOf(end *tool.RunCodeOut) *runError {
 	if code == "" {
 		code = "ExecutionError"
 	}
-	return &runError{Code: code, Message: clipTo(end.ExecutionError, maxChunk), TraceID: end.TraceID}
+	return &runError{
+		Code:    clipTo(code, 1024),
+		Message: clipTo(end.ExecutionError, maxChunk),
+		TraceID: clipTo(end.TraceID, 1024),
+	}
 }
 
 func endOf(end *tool.RunCodeOut) event {
@@ -167,8 +171,10 @@ func clipTo(s string, n int) string {
 // valueOf is a result as all clients read it: some look for MIME types beside
 // isMainResult, some in mime. What would not fit a frame gives way to a note.
 func valueOf(result map[string]any) map[string]any {
-	mime := maps.Clone(result)
+	mime := map[string]any{}
+	maps.Copy(mime, result)
 	delete(mime, "isMainResult")
+	delete(mime, "mime")
 	sizes := map[string]int{}
 	total := 0
 	for kind, v := range mime {

@@ -91,6 +91,14 @@ type escaper struct {
 
 const hex = "0123456789abcdef"
 
+// plain is the bytes that stand for themselves in a JSON string.
+var plain = func() (is [256]bool) {
+	for c := ' '; c < utf8.RuneSelf; c++ {
+		is[c] = c != '"' && c != '\\'
+	}
+	return is
+}()
+
 // append adds the piece p, escaped, to dst.
 func (e *escaper) append(dst, p []byte) []byte {
 	for e.n > 0 && len(p) > 0 {
@@ -107,7 +115,7 @@ func (e *escaper) append(dst, p []byte) []byte {
 	start := 0
 	for i := 0; i < len(p); {
 		c := p[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+		if plain[c] {
 			i++
 			continue
 		}
