@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/agentbay/agentbay/internal/guest"
+	"github.com/agentbay/agentbay/internal/guest/code"
 	"github.com/agentbay/agentbay/internal/guest/files"
 	"github.com/agentbay/agentbay/internal/guest/shell"
 	"github.com/agentbay/agentbay/tool"
@@ -69,25 +70,36 @@ func list(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
 }
 
-// families is what performs each family of tools in this session.
-func families(c config) map[tool.Family]func(*guest.Mux) {
-	return map[tool.Family]func(*guest.Mux){
-		tool.Shell: (&shell.Shell{Dir: c.dir, Env: os.Environ()}).Register,
-		tool.Files: new(files.Files).Register,
+// A family performs some tools. Once the guest is ready, it may start what
+// would be slow to start at the first call.
+type family struct {
+	register func(*guest.Mux)
+	warm     func()
+}
+
+// families is every family of tools that a guest can perform.
+func families(c config) map[tool.Family]family {
+	commands := shell.New(c.dir, os.Environ())
+	kernels := code.New(code.Config{Dir: c.dir})
+	return map[tool.Family]family{
+		tool.Shell: {commands.Register, commands.Warm},
+		tool.Files: {new(files.Files).Register, func() {}},
+		tool.Code:  {kernels.Register, func() { kernels.Warm(c.warm...) }},
 	}
 }
 
 // register makes m perform the families asked for.
-func register(m *guest.Mux, c config) error {
+func register(m *guest.Mux, c config) (warm []func(), err error) {
 	known := families(c)
-	for _, f := range c.families {
-		add, ok := known[f]
+	for _, name := range c.families {
+		f, ok := known[name]
 		if !ok {
-			return fmt.Errorf("no tool family %q; there is %q", f, slices.Sorted(maps.Keys(known)))
+			return nil, fmt.Errorf("no tool family %q; there is %q", name, slices.Sorted(maps.Keys(known)))
 		}
-		add(m)
+		f.register(m)
+		warm = append(warm, f.warm)
 	}
-	return nil
+	return warm, nil
 }
 
 // run performs tools until ctx is done.
@@ -107,7 +119,8 @@ func run(ctx context.Context, args []string, ready io.Writer) error {
 	if err := settle(ctx, c); err != nil {
 		return err
 	}
-	if err := register(m, c); err != nil {
+	warm, err := register(m, c)
+	if err != nil {
 		return err
 	}
 	l, err := net.Listen("tcp", ":"+strconv.Itoa(c.port))
@@ -115,6 +128,9 @@ func run(ctx context.Context, args []string, ready io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(ready, "ready") // nobody may be listening
+	for _, start := range warm {
+		start()
+	}
 	return m.Serve(ctx, l)
 }
 
