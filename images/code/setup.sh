@@ -5,13 +5,8 @@ set -eu
 
 mkdir -p /workspace
 
-if [ -f /opt/agentbay/runners/build.sh ]; then
-	sh /opt/agentbay/runners/build.sh
-fi
+sh /opt/agentbay/runners/build.sh
 
-# What a session writes is gone with it, so whatever is computed at first use
-# would be computed in every session: do it here once.
-if [ -d /opt/agentbay/runners/python ]; then
-	python3 -m compileall -q /opt/agentbay/runners/python
-fi
+# What a session writes is gone with it, so whatever is made at first use would
+# be made in every session: matplotlib's list of fonts is made here, once.
 python3 -c 'import matplotlib.pyplot'
