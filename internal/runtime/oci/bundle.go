@@ -31,7 +31,7 @@ func (l *launch) ociSpec() *specs.Spec {
 	return &specs.Spec{
 		Version:  "1.0.2",
 		Process:  l.process(),
-		Root:     &specs.Root{Path: l.path(rootDir)},
+		Root:     &specs.Root{Path: stageRoot},
 		Hostname: hostname(l.id),
 		Mounts:   l.mounts(),
 		Linux:    l.linux(),
@@ -85,10 +85,13 @@ func (l *launch) mounts() []specs.Mount {
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777"}},
-		{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}},
-		{Destination: guestPath, Type: "bind", Source: l.spec.Guest[0], Options: []string{"bind", "ro", "nosuid", "nodev"}},
+		{Destination: guestPath, Type: "bind", Source: stageGuest, Options: []string{"bind", "ro", "nosuid", "nodev"}},
 	}
-	return mounts
+	sys := specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}}
+	if l.rt.opt.Profile.kernel {
+		sys.Type, sys.Source, sys.Options = "bind", stageSys, append(sys.Options, "bind")
+	}
+	return append(mounts, sys)
 }
 
 func (l *launch) linux() *specs.Linux {
@@ -96,7 +99,7 @@ func (l *launch) linux() *specs.Linux {
 	pids := l.rt.opt.Profile.pids(limits.Pids)
 	period := uint64(100_000)
 	quota := int64(limits.CPU * float64(period))
-	return &specs.Linux{
+	linux := &specs.Linux{
 		CgroupsPath: l.rt.cgroups.boxPath(l.id),
 		Resources: &specs.LinuxResources{
 			CPU:    &specs.LinuxCPU{Quota: &quota, Period: &period},
@@ -108,4 +111,25 @@ func (l *launch) linux() *specs.Linux {
 			{Type: specs.NetworkNamespace, Path: fdPath(l.slot.netns)},
 		},
 	}
+	if l.rt.opt.Profile.kernel {
+		l.harden(linux)
+	}
+	return linux
+}
+
+// harden hides and denies what a session that shares the host's kernel needs not.
+func (l *launch) harden(linux *specs.Linux) {
+	linux.Namespaces = append(linux.Namespaces, specs.LinuxNamespace{Type: specs.CgroupNamespace})
+	if u := l.slot.users; u != nil {
+		ids := []specs.LinuxIDMapping{{HostID: u.base, Size: idsPerSlot}}
+		linux.Namespaces = append(linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+		linux.UIDMappings, linux.GIDMappings = ids, ids
+	}
+	linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}
+	linux.MaskedPaths = []string{
+		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
+		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/firmware", "/sys/devices/virtual/powercap",
+	}
+	linux.ReadonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+	linux.Seccomp = seccomp()
 }

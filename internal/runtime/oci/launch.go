@@ -40,7 +40,7 @@ func (r *Runtime) boot(ctx context.Context, m *machine, spec runtime.Spec) error
 	if err != nil {
 		return full(err, "no network for the machine")
 	}
-	defer slot.netns.Close() // from then on the sandbox holds it
+	defer slot.let() // from then on the machine holds it
 	m.rec = record{Place: slot.where, Network: spec.Network, Limits: spec.Limits}
 	l := &launch{machine: m, spec: spec, slot: slot}
 	for _, step := range []func() error{l.connect, l.record, l.prepare} {
@@ -81,7 +81,7 @@ func (l *launch) record() error { return l.rec.write(l.dir) }
 
 // prepare makes the machine's files and its cgroup.
 func (l *launch) prepare() error {
-	for _, name := range []string{bundleDir, stateDir, topDir, rootDir, diskDir} {
+	for _, name := range []string{bundleDir, stateDir, topDir, diskDir} {
 		if err := os.Mkdir(l.path(name), 0o755); err != nil {
 			return err
 		}

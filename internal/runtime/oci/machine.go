@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -146,28 +146,23 @@ func (m *machine) reasonAfter(why string) string {
 	return why
 }
 
-// exitStatus asks the kernel how the process ended. It knows once the process
-// has been reaped, which its parent does at once; older kernels never tell.
-func (m *machine) exitStatus() (status unix.WaitStatus, ok bool) {
+// exitStatus asks the kernel how the process ended. Until its parent has reaped
+// it /proc tells, from then on the pidfd, but not on older kernels.
+func (m *machine) exitStatus() (unix.WaitStatus, bool) {
+	if fields, err := statFields(m.rec.Pid); err == nil && string(fields[0]) == "Z" {
+		n, err := strconv.Atoi(string(fields[len(fields)-1]))
+		return unix.WaitStatus(n), err == nil
+	}
 	raw, err := m.process.SyscallConn()
 	if err != nil {
 		return 0, false
 	}
-	for range 20 {
-		info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
-		var errno unix.Errno
-		err := raw.Control(func(fd uintptr) {
-			_, _, errno = unix.Syscall(unix.SYS_IOCTL, fd, unix.PIDFD_GET_INFO, uintptr(unsafe.Pointer(&info)))
-		})
-		if err != nil || errno != 0 && errno != unix.ESRCH {
-			return 0, false
-		}
-		if errno == 0 && info.Mask&unix.PIDFD_INFO_EXIT != 0 {
-			return unix.WaitStatus(info.Exit_code), true
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return 0, false
+	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
+	var errno unix.Errno
+	err = raw.Control(func(fd uintptr) {
+		_, _, errno = unix.Syscall(unix.SYS_IOCTL, fd, unix.PIDFD_GET_INFO, uintptr(unsafe.Pointer(&info)))
+	})
+	return unix.WaitStatus(info.Exit_code), err == nil && errno == 0 && info.Mask&unix.PIDFD_INFO_EXIT != 0
 }
 
 func describe(status unix.WaitStatus) string {

@@ -60,7 +60,11 @@ type Runtime struct {
 	wall       *firewall
 	slots      *pool
 	cgroups    hierarchy
+	userNS     bool                     // machines have users of their own
+	loops      bool                     // what machines write is in a file system of their own
 	emptyNetNS func() (*os.File, error) // an empty network namespace, made when first asked for
+
+	templateMu sync.Mutex // held while a disk template is made
 
 	mu       sync.Mutex
 	machines map[agentbay.SessionID]*machine // guarded by mu
@@ -86,6 +90,9 @@ func Open(opt Options) (*Runtime, error) {
 		return nil, err
 	}
 	r := &Runtime{opt: opt, cgroups: groups, emptyNetNS: sync.OnceValues(newNetNS), machines: map[agentbay.SessionID]*machine{}}
+	if opt.Profile.kernel {
+		r.userNS, r.loops = canIdmap(opt.StateDir) == nil, hasLoops()
+	}
 	if err := r.readLedger(); err != nil {
 		return nil, err
 	}
@@ -93,7 +100,7 @@ func Open(opt Options) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.slots, err = openPool(opt.Subnet, opt.Slots, r.wall.group, opt.Log)
+	r.slots, err = openPool(opt.Subnet, opt.Slots, r.userNS, r.wall.group, opt.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,6 @@ const (
 	bundleDir   = "bundle"
 	stateDir    = "state" // the OCI runtime's own
 	topDir      = "top"   // topmost layer: what this host adds to the image
-	rootDir     = "root"  // where the root file system is mounted, for the machine only
 	diskDir     = "disk"  // what the machine writes
 )
 
@@ -104,15 +103,26 @@ func (r *Runtime) adopt() {
 
 // startTime returns when a process started, in clock ticks since boot.
 func startTime(pid int) (uint64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields, err := statFields(pid)
 	if err != nil {
 		return 0, err
 	}
-	// The name, in parentheses, may hold anything; the rest is numbers.
-	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
-	const field = 19 // the 22nd of all
-	if len(fields) <= field {
-		return 0, fmt.Errorf("/proc/%d/stat: %d fields", pid, len(fields))
+	const start = 19
+	return strconv.ParseUint(string(fields[start]), 10, 64)
+}
+
+// statFields returns what /proc/<pid>/stat has after the process's name: its
+// state first, its exit status last.
+func statFields(pid int) ([][]byte, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
 	}
-	return strconv.ParseUint(string(fields[field]), 10, 64)
+	// The name, in parentheses, may hold anything.
+	fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:])
+	const all = 50
+	if len(fields) < all {
+		return nil, fmt.Errorf("/proc/%d/stat has %d fields", pid, len(fields))
+	}
+	return fields, nil
 }

@@ -27,6 +27,7 @@ import (
 // the kernel removes it with both ends of the link.
 type slot struct {
 	netns *os.File
+	users *userNS // nil if the machine shares the host's
 	where place
 }
 
@@ -41,6 +42,7 @@ type place struct {
 // A pool keeps slots ready and makes new ones in the background.
 type pool struct {
 	subnet netip.Prefix
+	users  bool   // slots have users of their own
 	group  uint32 // of new links: what they may reach until told otherwise
 	log    *slog.Logger
 	ready  chan *slot
@@ -52,11 +54,11 @@ type pool struct {
 }
 
 // openPool starts to keep n slots ready; n < 0 means to make each when asked.
-func openPool(subnet netip.Prefix, n int, group uint32, log *slog.Logger) (*pool, error) {
+func openPool(subnet netip.Prefix, n int, users bool, group uint32, log *slog.Logger) (*pool, error) {
 	if !subnet.Addr().Is4() || subnet.Bits() > 29 {
 		return nil, agentbay.Errorf(agentbay.Invalid, "the sessions' subnet %s must be IPv4 and hold several sessions; use a /16", subnet)
 	}
-	p := &pool{subnet: subnet.Masked(), group: group, log: log, ready: make(chan *slot, max(n, 0)), stop: make(chan struct{})}
+	p := &pool{subnet: subnet.Masked(), users: users, group: group, log: log, ready: make(chan *slot, max(n, 0)), stop: make(chan struct{})}
 	p.next = os.Getpid() % p.size()
 	if n > 0 {
 		p.done.Go(p.fill)
@@ -134,6 +136,9 @@ func (p *pool) make() (*slot, error) {
 		}
 		if err == nil {
 			err = s.configure(p.gateway(s.where.Slot))
+		}
+		if err == nil && p.users {
+			s.users, err = newUserNS(s.where.Slot)
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("network slot %d: %w", s.where.Slot, err), s.release())
@@ -256,9 +261,17 @@ func (s *slot) setGroup(group uint32) error {
 	return netlink.LinkSetGroup(&netlink.GenericLink{LinkAttrs: netlink.LinkAttrs{Index: s.where.IfIndex}}, int(group))
 }
 
+// let closes what kept the slot, without removing what a machine holds by now.
+func (s *slot) let() {
+	s.netns.Close()
+	if s.users != nil {
+		s.users.file.Close()
+	}
+}
+
 // release gives the slot back.
 func (s *slot) release() error {
-	s.netns.Close()
+	s.let()
 	return s.where.remove()
 }
 
