@@ -26,11 +26,13 @@ local({
     paste0(substr(text, 1L, max_text), "… [", nchar(text) - max_text, " more characters]")
   }
 
+  base64 <- function(bytes) gsub("\n", "", jsonlite::base64_enc(bytes), fixed = TRUE)
+
   # send_result sends a bundle of MIME types, without what is too large to be sent.
   send_result <- function(bundle, main) {
     size <- 4096
     for (mime in names(bundle)) {
-      if (is.raw(bundle[[mime]])) bundle[[mime]] <- jsonlite::base64_enc(bundle[[mime]])
+      if (is.raw(bundle[[mime]])) bundle[[mime]] <- base64(bundle[[mime]])
       if (is.character(bundle[[mime]])) bundle[[mime]] <- enc2utf8(paste(bundle[[mime]], collapse = "\n"))
       size <- size + 2 * sum(nchar(as.character(unlist(bundle[[mime]])), "bytes"))
       if (size <= limit) next
@@ -82,10 +84,20 @@ local({
 
   print_value <- function(value) if (isS4(value)) methods::show(value) else print(value)
 
+  parsed <- function(code) {
+    tryCatch(
+      parse(text = code, keep.source = TRUE, encoding = "UTF-8"),
+      error = function(e) stop(condition("parseError", conditionMessage(e)))
+    )
+  }
+
+  condition <- function(class, message, ...)
+    structure(class = c(class, "error", "condition"), list(message = message, call = NULL, ...))
+
   # run_all evaluates code as a script is run: visible values are printed, but
   # the last one is the main result.
   run_all <- function(code) {
-    expressions <- parse(text = code, keep.source = TRUE, encoding = "UTF-8")
+    expressions <- parsed(code)
     for (i in seq_along(expressions)) {
       outcome <- withVisible(eval(expressions[[i]], globalenv()))
       if (!outcome$visible) next
@@ -94,32 +106,42 @@ local({
     }
   }
 
+  # is_own reports whether a call is the one in run_all that evaluates code.
+  is_own <- function(call) is.call(call) && identical(call[[1]], quote(eval)) && identical(call[[2]], quote(expressions[[i]]))
+
   # calls_of is the stack of an error, without the frames of this file.
   calls_of <- function(calls) {
     own <- which(vapply(calls, function(call) identical(call[[1]], quote(withVisible)), NA))
-    if (length(own)) calls <- calls[-seq_len(own[1] + 2L)]
+    if (!length(own)) return(character())
+    calls <- calls[-seq_len(min(length(calls), own[1] + 2L))]
     calls <- utils::head(calls, -2L)
     vapply(calls, function(call) paste0("  ", deparse(call, nlines = 1L)[1]), "")
   }
 
   failure_of <- function(error, calls) {
     call <- conditionCall(error)
-    where <- if (is.null(call)) "Error: " else paste0("Error in ", deparse(call, nlines = 1L)[1], ": ")
+    where <- if (is.null(call) || is_own(call)) "Error: " else paste0("Error in ", deparse(call, nlines = 1L)[1], ": ")
     trace <- paste(c(paste0(where, conditionMessage(error)), calls_of(calls)), collapse = "\n")
     list(name = class(error)[1], message = conditionMessage(error), traceback = trace)
   }
 
   # quit ends the run, as it would end a script, and not the interpreter.
   quit <- function(save = "default", status = 0, runLast = TRUE)
-    stop(structure(class = c("quit", "error", "condition"),
-      list(message = paste0("quit(status = ", status, ")"), call = NULL, status = status)))
+    stop(condition("quit", paste0("quit(status = ", status, ")"), status = status))
+
+  # warn_plainly says a warning of code itself without naming this file's call.
+  warn_plainly <- function(w) {
+    if (getOption("warn") != 1 || !is_own(conditionCall(w))) return()
+    message("Warning: ", conditionMessage(w))
+    invokeRestart("muffleWarning")
+  }
 
   # run runs one piece of code and returns its failure, or NULL.
   run <- function(code) {
     calls <- list()
     tryCatch(
       {
-        withCallingHandlers(run_all(code), error = function(e) calls <<- sys.calls())
+        withCallingHandlers(run_all(code), error = function(e) calls <<- sys.calls(), warning = warn_plainly)
         NULL
       },
       quit = function(e) if (e$status == 0) NULL else failure_of(e, list()),
