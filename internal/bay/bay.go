@@ -88,6 +88,7 @@ type Bay struct {
 const (
 	saveEvery  = 5 * time.Second // activity is recorded
 	sweepEvery = time.Minute     // leftovers are swept
+	lookEvery  = time.Second     // the host is looked at, if something must stay free
 )
 
 // Start takes over what an earlier server left and begins to serve. A bay is
@@ -109,6 +110,9 @@ func (b *Bay) Start(ctx context.Context) error {
 	}
 	b.background.Go(func() { b.every(saveEvery, b.saveActivity) })
 	b.background.Go(func() { b.every(sweepEvery, b.tidy) })
+	if b.HighWater.FreeDisk > 0 || b.HighWater.FreeMemory > 0 {
+		b.background.Go(func() { b.every(lookEvery, b.relieve) })
+	}
 	if len(b.Warm) > 0 {
 		b.background.Go(b.keepWarm)
 	}

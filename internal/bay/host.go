@@ -10,40 +10,73 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/runtime"
 )
 
-// A HighWater says what must stay free on the host. Where less is free, new
-// sessions are refused and those that are there go on. The zero HighWater lets
-// everybody in.
+// A HighWater says what must stay free on the host, in bytes; 0 means not
+// checked. Where less is free, new sessions are refused and those that are there
+// go on. Where less than half of it is free, the session that uses the most is
+// ended, if that helps: limits of sessions may add up to more than the host has,
+// and it must survive them.
 type HighWater struct {
 	Dir        string // on the file system that sessions write to
-	FreeDisk   int64  // bytes; 0 means not checked
-	FreeMemory int64  // bytes; 0 means not checked
+	FreeDisk   int64
+	FreeMemory int64
+
+	Read func() (Room, error) // nil reads the host
+}
+
+// A Room is what is free on a host, in bytes.
+type Room struct{ Disk, Memory int64 }
+
+// A shortage is what there is too little of.
+type shortage struct {
+	what       string
+	free, want int64
+	use        func(runtime.Usage) int64 // how much of it a machine uses
 }
 
 // check is Exhausted if less is free than must be.
 func (h HighWater) check() error {
-	if h.FreeMemory > 0 {
-		if err := enough("memory", h.FreeMemory, freeMemory); err != nil {
-			return err
-		}
+	short, err := h.shortages(1)
+	if err != nil || len(short) == 0 {
+		return err
 	}
-	if h.FreeDisk > 0 {
-		return enough("disk space", h.FreeDisk, func() (int64, error) { return freeDisk(h.Dir) })
-	}
-	return nil
+	return agentbay.Errorf(agentbay.Exhausted, "the host is short of %s: %s free, and new sessions are refused below %s; delete sessions or free some",
+		short[0].what, gib(short[0].free), gib(short[0].want))
 }
 
-func enough(what string, want int64, read func() (int64, error)) error {
-	free, err := read()
+// shortages is what less is free of than one part of what must be.
+func (h HighWater) shortages(part int64) (short []shortage, err error) {
+	if h.FreeDisk <= 0 && h.FreeMemory <= 0 {
+		return nil, nil
+	}
+	room, err := h.read()
 	if err != nil {
-		return agentbay.Wrap(err, agentbay.Internal, "the host's free %s could not be read", what)
+		return nil, agentbay.Wrap(err, agentbay.Internal, "what is free on the host could not be read")
 	}
-	if free < want {
-		return agentbay.Errorf(agentbay.Exhausted, "the host is short of %s: %s free, and new sessions are refused below %s; delete sessions or free some",
-			what, gib(free), gib(want))
+	for _, s := range []shortage{
+		{"memory", room.Memory, h.FreeMemory / part, func(u runtime.Usage) int64 { return u.Memory }},
+		{"disk space", room.Disk, h.FreeDisk / part, func(u runtime.Usage) int64 { return u.Disk }},
+	} {
+		if s.free < s.want {
+			short = append(short, s)
+		}
 	}
-	return nil
+	return short, nil
+}
+
+func (h HighWater) read() (r Room, err error) {
+	if h.Read != nil {
+		return h.Read()
+	}
+	if h.FreeDisk > 0 {
+		r.Disk, err = freeDisk(h.Dir)
+	}
+	if h.FreeMemory > 0 && err == nil {
+		r.Memory, err = freeMemory()
+	}
+	return r, err
 }
 
 func gib(n int64) string { return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30)) }

@@ -32,7 +32,7 @@ func (b *Bay) idled(s *session) {
 	b.retire(b.ctx, s, "idle for "+seconds(s.IdleTimeout))
 }
 
-// active records activity of a session. Bay.mu must be held.
+// activeLocked records activity of a session.
 func (s *session) activeLocked() {
 	s.ActiveAt = time.Now()
 	if s.State == agentbay.Running && s.calls == 0 {
@@ -43,21 +43,37 @@ func (s *session) activeLocked() {
 // saveActivity records in the store which sessions were active, so that a server
 // that takes over knows. Sessions with calls in flight are active.
 func (b *Bay) saveActivity(ctx context.Context) {
-	changed := map[agentbay.SessionID]time.Time{}
+	active := b.unsavedActivity()
+	if len(active) == 0 {
+		return
+	}
+	err := b.Store.Touch(context.WithoutCancel(ctx), active) // or Shutdown could think it done
+	if err == nil {
+		return
+	}
+	b.Log.ErrorContext(ctx, "activity could not be recorded; it is tried again", "err", err)
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	for id := range active {
+		if s := b.live[id]; s != nil {
+			s.saved = time.Time{}
+		}
+	}
+}
+
+// unsavedActivity returns when sessions were active that the store does not know
+// of, and takes it for saved.
+func (b *Bay) unsavedActivity() map[agentbay.SessionID]time.Time {
+	active := map[agentbay.SessionID]time.Time{}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	for id, s := range b.live {
 		if s.calls > 0 {
 			s.ActiveAt = time.Now()
 		}
 		if s.State == agentbay.Running && s.ActiveAt.After(s.saved) {
-			changed[id], s.saved = s.ActiveAt, s.ActiveAt
+			active[id], s.saved = s.ActiveAt, s.ActiveAt
 		}
 	}
-	b.mu.Unlock()
-	if len(changed) == 0 {
-		return
-	}
-	if err := b.Store.Touch(ctx, changed); err != nil && ctx.Err() == nil {
-		b.Log.ErrorContext(ctx, "activity could not be recorded", "err", err)
-	}
+	return active
 }

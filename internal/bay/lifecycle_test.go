@@ -5,12 +5,16 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/bay"
 	"github.com/agentbay/agentbay/internal/bay/baytest"
+	"github.com/agentbay/agentbay/internal/runtime"
+	"github.com/agentbay/agentbay/internal/store"
 	"github.com/agentbay/agentbay/tool"
 )
 
@@ -348,6 +352,44 @@ func TestFullHostRefusesAndSaysTheNumbers(t *testing.T) {
 		if message := agentbay.MessageOf(err); !errors.Is(err, agentbay.Exhausted) || !strings.Contains(message, what) || !strings.Contains(message, "GiB free") {
 			t.Errorf("short of %s: %v", what, err)
 		}
+	}
+}
+
+func TestHostRunningOutEndsTheHeaviestSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var free atomic.Int64
+		free.Store(8 << 30)
+		b := baytest.New(t, func(b *baytest.Bay) {
+			b.HighWater.FreeDisk = 2 << 30
+			b.HighWater.Read = func() (bay.Room, error) { return bay.Room{Disk: free.Load()}, nil }
+		})
+		s := b.Service(t, "mine")
+		light, heavy := create(t, s, agentbay.SessionSpec{}), create(t, s, agentbay.SessionSpec{})
+		b.Host.SetUsage(light, runtime.Usage{Disk: 1 << 20})
+		b.Host.SetUsage(heavy, runtime.Usage{Disk: 6 << 30})
+
+		free.Store(3 << 29) // 1.5 GiB: no new sessions, but those that are there go on
+		time.Sleep(time.Minute)
+		if _, err := s.CreateSession(t.Context(), agentbay.SessionSpec{}); !errors.Is(err, agentbay.Exhausted) {
+			t.Errorf("CreateSession below the mark: %v, want Exhausted", err)
+		}
+		wantState(t, s, heavy, agentbay.Running, "")
+
+		free.Store(1 << 29) // 0.5 GiB
+		time.Sleep(2 * time.Second)
+		wantState(t, s, heavy, agentbay.Finished, "the host ran short of disk space (0.5 GiB free) and this session used the most (6.0 GiB)")
+		time.Sleep(time.Minute) // the light one would not help
+		wantState(t, s, light, agentbay.Running, "")
+	})
+}
+
+func TestKeysOwnQuotaWins(t *testing.T) {
+	b := baytest.New(t, func(b *baytest.Bay) { b.MaxSessionsPerKey = 1 })
+	s := b.As(store.Key{ID: "ak-1", MaxSessions: 2})
+	create(t, s, agentbay.SessionSpec{})
+	create(t, s, agentbay.SessionSpec{})
+	if _, err := s.CreateSession(t.Context(), agentbay.SessionSpec{}); !errors.Is(err, agentbay.Exhausted) {
+		t.Errorf("third session of a key that may have two: %v, want Exhausted", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package bay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -35,7 +36,7 @@ type session struct {
 	metered sample      // the last reading of its counters; guarded by Bay.mu
 }
 
-// live makes the in-memory half of a recorded session.
+// newSession makes the in-memory half of a recorded session.
 func (b *Bay) newSession(x store.Session, rt runtime.Runtime, img image.Image) *session {
 	s := &session{Session: x, machine: rt, families: img.Config.Families}
 	s.guest = &guest.Client{Token: x.GuestToken, Dial: func(ctx context.Context) (net.Conn, error) { return rt.Dial(ctx, x.ID) }}
@@ -45,7 +46,7 @@ func (b *Bay) newSession(x store.Session, rt runtime.Runtime, img image.Image) *
 	return s
 }
 
-// info is what callers may know of s. Bay.mu must be held.
+// infoLocked is what callers may know of s.
 func (s *session) infoLocked() *agentbay.SessionInfo {
 	info := s.SessionInfo
 	info.Labels = maps.Clone(info.Labels)
@@ -65,7 +66,7 @@ func (s *session) has(f tool.Family) bool {
 	return false
 }
 
-// run begins a booted session's life: it is watched from now on.
+// watch ends a session when its machine ends.
 func (b *Bay) watch(s *session) {
 	b.background.Go(func() {
 		exit, err := s.machine.Wait(b.ctx, s.ID)
@@ -109,13 +110,22 @@ func (b *Bay) end(s *session, to agentbay.State, reason string) bool {
 // Conflict: it was not running any more.
 // Unavailable: it is being released, but a crash could bring it back.
 func (b *Bay) retire(ctx context.Context, s *session, reason string) error {
+	err := b.condemn(ctx, s, reason)
+	if !errors.Is(err, agentbay.Conflict) {
+		b.background.Go(func() { b.release(s) })
+	}
+	return err
+}
+
+// condemn is retire without the release, which the caller owes unless it fails
+// with Conflict.
+func (b *Bay) condemn(ctx context.Context, s *session, reason string) error {
 	if !b.end(s, agentbay.Deleting, reason) {
 		return agentbay.Errorf(agentbay.Conflict, "session %s has ended already", s.ID)
 	}
 	b.logEnd(s)
 	err := b.Store.Deleting(context.WithoutCancel(ctx), s.ID, reason)
 	b.check(s, "delete", err)
-	b.background.Go(func() { b.release(s) })
 	return agentbay.Wrap(err, agentbay.Unavailable, "the end of session %s could not be recorded; try again", s.ID)
 }
 
@@ -160,8 +170,11 @@ func gone(x store.Session) error {
 	if x.State == agentbay.Deleting {
 		return agentbay.Errorf(agentbay.NotFound, "session %s not found: it is being released (%s)", x.ID, x.EndReason)
 	}
-	ago := time.Since(x.EndedAt).Round(time.Second)
-	return agentbay.Errorf(agentbay.NotFound, "session %s not found: it ended %s ago: %s", x.ID, seconds(ago), x.EndReason)
+	when := "just now"
+	if ago := time.Since(x.EndedAt).Round(time.Second); ago > 0 {
+		when = seconds(ago) + " ago"
+	}
+	return agentbay.Errorf(agentbay.NotFound, "session %s not found: it ended %s: %s", x.ID, when, x.EndReason)
 }
 
 // notFound is the error of a call to a session that the caller has not.
