@@ -42,7 +42,9 @@ func Handler(exit func(status int)) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/info", func(w http.ResponseWriter, _ *http.Request) { json.NewEncoder(w).Encode(info()) })
 	mux.HandleFunc("/exit", func(_ http.ResponseWriter, r *http.Request) { exit(number(r, "status")) })
-	mux.HandleFunc("/dial", func(w http.ResponseWriter, r *http.Request) { answer(w, dial(r.FormValue("network"), r.FormValue("addr"))) })
+	mux.HandleFunc("/dial", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, dial(r.FormValue("network"), r.FormValue("addr")))
+	})
 	mux.HandleFunc("/eat", func(w http.ResponseWriter, r *http.Request) { answer(w, eat(number(r, "mib"))) })
 	mux.HandleFunc("/fill", func(w http.ResponseWriter, r *http.Request) { answer(w, fill(r.FormValue("path"), number(r, "mib"))) })
 	mux.HandleFunc("/fork", func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, fork(number(r, "most"))) })
