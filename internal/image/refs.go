@@ -31,7 +31,7 @@ func (s *Store) Acquire(digest, owner string) error {
 	if _, err := s.byDigest(digest); err != nil {
 		return err
 	}
-	err = os.Symlink(digest, s.path("refs", owner))
+	err = os.Symlink(claim(digest, s.holder), s.path("refs", owner))
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -39,11 +39,11 @@ func (s *Store) Acquire(digest, owner string) error {
 }
 
 func (s *Store) ownedAlready(digest, owner string) error {
-	other, err := s.link("refs", owner)
+	text, err := os.Readlink(s.path("refs", owner))
 	if err != nil {
 		return err
 	}
-	if other != digest {
+	if other, _ := parseClaim(text); other != digest {
 		return agentbay.Errorf(agentbay.Conflict, "%s has image %s already; release that first", owner, other)
 	}
 	return nil
@@ -61,9 +61,33 @@ func (s *Store) Release(owner string) error {
 
 // Owners returns every owner and the digest of its image. Whoever made owners
 // can tell from it which ended without releasing.
-func (s *Store) Owners() (map[string]string, error) { return s.links("refs") }
+func (s *Store) Owners() (map[string]string, error) {
+	owners, err := s.links("refs")
+	for owner, text := range owners {
+		owners[owner], _ = parseClaim(text)
+	}
+	return owners, err
+}
 
-// links reads every link of a directory.
+// HoldFor says that what is acquired here from now on is for whoever keeps its
+// state in dir. When that directory is gone, its owners are too, and Collect
+// releases them: nobody is left who would.
+func (s *Store) HoldFor(dir string) { s.holder = dir }
+
+// claim is the text of an owner's link: a digest, and for which directory.
+func claim(digest, holder string) string {
+	if holder == "" {
+		return digest
+	}
+	return digest + " " + holder
+}
+
+func parseClaim(text string) (digest, holder string) {
+	digest, holder, _ = strings.Cut(text, " ")
+	return digest, holder
+}
+
+// links reads every link of a directory, by name.
 func (s *Store) links(kind string) (map[string]string, error) {
 	entries, err := os.ReadDir(s.path(kind))
 	if err != nil {
@@ -71,14 +95,14 @@ func (s *Store) links(kind string) (map[string]string, error) {
 	}
 	all := map[string]string{}
 	for _, e := range entries {
-		digest, err := os.Readlink(s.path(kind, e.Name()))
+		text, err := os.Readlink(s.path(kind, e.Name()))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // released since
 		}
 		if err != nil {
 			return nil, err
 		}
-		all[e.Name()] = digest
+		all[e.Name()] = text
 	}
 	return all, nil
 }
@@ -113,6 +137,9 @@ func (s *Store) dropUnused() error {
 		return err
 	}
 	defer held.Close()
+	if err := s.releaseLost(); err != nil {
+		return err
+	}
 	digests, layers, err := s.needed()
 	if err != nil {
 		return err
@@ -123,6 +150,27 @@ func (s *Store) dropUnused() error {
 	return s.drop("layers", func(name string) bool { return layers[layerID(name)] })
 }
 
+// releaseLost ends the claims of owners whose directory is gone.
+func (s *Store) releaseLost() error {
+	claims, err := s.links("refs")
+	if err != nil {
+		return err
+	}
+	for owner, text := range claims {
+		_, holder := parseClaim(text)
+		if holder == "" {
+			continue
+		}
+		if _, err := os.Stat(holder); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := s.Release(owner); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // needed is every manifest and layer that somebody needs.
 func (s *Store) needed() (digests map[string]bool, layers map[layerID]bool, err error) {
 	digests, layers = map[string]bool{}, map[layerID]bool{}
@@ -131,7 +179,8 @@ func (s *Store) needed() (digests map[string]bool, layers map[layerID]bool, err 
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, digest := range links {
+		for _, text := range links {
+			digest, _ := parseClaim(text)
 			digests[digest] = true
 		}
 	}

@@ -30,7 +30,7 @@ import (
 //	layers/<id>/layer.json  what made it, and its size
 //	manifests/<digest>.json the layers and configuration of an image
 //	names/<name>            symbolic link to the digest a name means
-//	refs/<owner>            symbolic link to the digest that owner needs
+//	refs/<owner>            symbolic link to the digest that owner needs, and for whom
 //	plans/<name>            layers an unfinished build wants to keep
 //	debian/                 downloads of unfinished builds, and package lists
 //	tmp/                    what a build or a collection is at; never used by others
@@ -39,6 +39,7 @@ import (
 type Store struct {
 	dir     string
 	recipes recipes
+	holder  string // whose owners Acquire makes; may be empty
 
 	mu    sync.Mutex
 	known map[string]Image // guarded by mu; by digest, without a name

@@ -156,6 +156,31 @@ func TestASessionKeepsItsImageWhenTheNameMovesOn(t *testing.T) {
 	}
 }
 
+func TestOwnersEndWithTheirDirectory(t *testing.T) {
+	s := openTiny(t, tiny(t))
+	img, _ := build(t, s, "above")
+	bay := t.TempDir()
+	s.HoldFor(bay)
+	for range 2 {
+		if err := s.Acquire(img.Digest, "session-1"); err != nil {
+			t.Fatalf("Acquire: %v", err)
+		}
+	}
+	for _, tc := range []struct {
+		when   string
+		owners int
+	}{{"with its directory", 1}, {"without it", 0}} {
+		if err := s.Collect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		owners, err := s.Owners()
+		if err != nil || len(owners) != tc.owners || tc.owners == 1 && owners["session-1"] != img.Digest {
+			t.Errorf("Owners %s: %v, %v", tc.when, owners, err)
+		}
+		os.Remove(bay)
+	}
+}
+
 func TestRemoveFreesWhatNobodyElseNeeds(t *testing.T) {
 	s := openTiny(t, tiny(t))
 	build(t, s, "above")
