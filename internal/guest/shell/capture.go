@@ -43,6 +43,17 @@ func (s *Shell) capture() (*capture, error) {
 	return &capture{held: &s.held, read: r, write: w, done: make(chan struct{})}, nil
 }
 
+func (s *Shell) captures() (stdout, stderr *capture, err error) {
+	if stdout, err = s.capture(); err != nil {
+		return nil, nil, err
+	}
+	if stderr, err = s.capture(); err != nil {
+		stdout.begin() // it ends at once
+		return nil, nil, err
+	}
+	return stdout, stderr, nil
+}
+
 // begin starts reading, once the command has its end of the pipe or will never
 // have it.
 func (c *capture) begin() {

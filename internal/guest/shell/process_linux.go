@@ -2,7 +2,7 @@ package shell
 
 import (
 	"context"
-	"io"
+	"io/fs"
 	"os"
 	"sync"
 	"syscall"
@@ -13,73 +13,130 @@ import (
 	"github.com/agentbay/agentbay/internal/guest"
 )
 
-// maxArg is the longest command the kernel takes as an argument. A longer one
-// is read by bash from a pipe, of which nothing is left when it runs.
+// bash is where it is in every image.
+const bash = "/bin/bash"
+
+// maxArg is the longest command the kernel takes as an argument.
 const maxArg = 128<<10 - 1
 
-// fromPipe runs the command in descriptor 3.
-const fromPipe = `eval "exec 3<&-;$(</dev/fd/3)"`
+// fromFile makes bash wait until its descriptor 3 ends, and then run the command
+// in the file that is its descriptor 4 as if that had been its argument: it uses
+// no variable but the one in which bash itself puts the command.
+const fromFile = `read -ru 3 BASH_EXECUTION_STRING; IFS= read -rd '' -u 4 BASH_EXECUTION_STRING; SECONDS=0; exec 3<&- 4<&-; eval "$BASH_EXECUTION_STRING"`
 
 // A process is bash running one command, in a session and process group of its own.
 type process struct {
-	pid    int
-	fd     *os.File // pidfd: readable when the process has ended
-	waited func()
+	pid            int
+	fd             *os.File // pidfd: readable when the process has ended
+	waited         func()
+	stdout, stderr *capture
+
+	// of a prepared process only
+	place  fs.FileInfo // where it runs
+	script *os.File    // where it looks for the command
+	hold   *os.File    // what it waits for the end of
 
 	mu     sync.Mutex
 	ended  bool // guarded by mu; the process group may be somebody else's
 	killed bool // guarded by mu until wait returns
 }
 
-// start starts bash. Waiting for it holds no thread, so that a session with a
+// start runs a command.
+func (s *Shell) start(command, dir string, env []string) (*process, error) {
+	if len(command) < maxArg {
+		return s.launch([]string{"bash", "-c", command}, dir, env)
+	}
+	p, err := s.prepare(dir, env)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.begin(command); err != nil {
+		p.discard()
+		return nil, err
+	}
+	return p, nil
+}
+
+// prepare starts a bash that waits for begin.
+func (s *Shell) prepare(dir string, env []string) (p *process, err error) {
+	place, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	memory, err := unix.MemfdCreate("command", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, err
+	}
+	script := os.NewFile(uintptr(memory), "command")
+	wait, hold, err := os.Pipe()
+	if err != nil {
+		script.Close()
+		return nil, err
+	}
+	defer wait.Close()
+	if p, err = s.launch([]string{"bash", "-c", fromFile}, dir, env, wait, script); err != nil {
+		script.Close()
+		hold.Close()
+		return nil, err
+	}
+	p.place, p.script, p.hold = place, script, hold
+	return p, nil
+}
+
+// begin gives a prepared process its command.
+func (p *process) begin(command string) error {
+	defer p.hold.Close()
+	defer p.script.Close()
+	_, err := p.script.WriteAt([]byte(command+"\x00"), 0) // leaves its offset, which bash shares
+	return err
+}
+
+// discard ends a process that is not needed.
+func (p *process) discard() {
+	p.hold.Close()
+	p.script.Close()
+	p.kill()
+	p.wait(context.Background())
+	p.stdout.end()
+	p.stderr.end()
+	p.stdout.release()
+	p.stderr.release()
+}
+
+// launch starts bash. Waiting for it holds no thread, so that a session with a
 // thousand commands has not a thousand threads more.
-func start(command, dir string, env []string, stdout, stderr *os.File) (*process, error) {
+func (s *Shell) launch(argv []string, dir string, env []string, more ...*os.File) (*process, error) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
 	}
 	defer null.Close()
-	argv, files := []string{"bash", "-c", command}, []uintptr{null.Fd(), stdout.Fd(), stderr.Fd()}
-	if len(command) > maxArg {
-		script, err := feed(command)
-		if err != nil {
-			return nil, err
-		}
-		defer script.Close()
-		argv[2], files = fromPipe, append(files, script.Fd())
+	p := new(process)
+	if p.stdout, p.stderr, err = s.captures(); err != nil {
+		return nil, err
 	}
-	return launch(argv, &syscall.ProcAttr{Dir: dir, Env: env, Files: files})
+	defer p.stdout.begin()
+	defer p.stderr.begin()
+	files := []uintptr{null.Fd(), p.stdout.write.Fd(), p.stderr.write.Fd()}
+	for _, f := range more {
+		files = append(files, f.Fd())
+	}
+	return p, p.launch(argv, &syscall.ProcAttr{Dir: dir, Env: env, Files: files})
 }
 
-func launch(argv []string, attr *syscall.ProcAttr) (p *process, err error) {
-	p, pidfd := new(process), -1
+func (p *process) launch(argv []string, attr *syscall.ProcAttr) (err error) {
+	pidfd := -1
 	attr.Sys = &syscall.SysProcAttr{Setsid: true, PidFD: &pidfd}
 	p.waited, err = guest.Launch(func() (int, error) {
 		p.pid, _, err = syscall.StartProcess(bash, argv, attr)
 		return p.pid, err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	unix.SetNonblock(pidfd, true)
 	p.fd = os.NewFile(uintptr(pidfd), "pidfd")
-	return p, nil
-}
-
-// bash is where it is in every image of ours.
-const bash = "/bin/bash"
-
-// feed is a pipe from which the command can be read.
-func feed(command string) (*os.File, error) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	go func() {
-		defer w.Close()
-		io.WriteString(w, command) // fails when bash has ended
-	}()
-	return r, nil
+	return nil
 }
 
 // wait returns the exit status, 128 + n after signal n. The end of ctx kills
@@ -107,6 +164,19 @@ func (p *process) await(options int) (status int) {
 		return done
 	})
 	return status
+}
+
+// alive reports whether the process has not ended yet.
+func (p *process) alive() (alive bool) {
+	conn, err := p.fd.SyscallConn()
+	if err != nil {
+		return false
+	}
+	conn.Control(func(fd uintptr) {
+		_, ended := peek(int(fd), unix.WEXITED|unix.WNOWAIT)
+		alive = !ended
+	})
+	return alive
 }
 
 // A childInfo is the siginfo_t that waitid fills in, on 64-bit Linux.

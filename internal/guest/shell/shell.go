@@ -33,12 +33,18 @@ const maxBuffered = 256 << 20
 // ended, as when `tee` still writes what it was sent.
 const grace = 50 * time.Millisecond
 
-// A Shell runs commands of one session.
+// A Shell runs commands of one session. Make it with New.
 type Shell struct {
-	Dir string   // where commands run that do not say
-	Env []string // their environment, KEY=value
+	dir    string
+	env    []string
+	held   budget
+	spares spares
+}
 
-	held budget
+// New returns a Shell of which commands run in a directory unless they say where,
+// with an environment of KEY=value.
+func New(dir string, env []string) *Shell {
+	return &Shell{dir: dir, env: env, spares: spares{ready: make(chan *process, 1)}}
 }
 
 // Register makes m perform the shell family.
@@ -50,11 +56,11 @@ func (s *Shell) Run(ctx context.Context, in tool.ShellIn) (guest.Answer, error) 
 	if err != nil {
 		return guest.Answer{}, err
 	}
-	dir, err := s.dir(in.Cwd)
+	dir, err := s.placeOf(in.Cwd)
 	if err != nil {
 		return guest.Answer{}, err
 	}
-	env, err := s.env(in.Envs)
+	env, err := s.envWith(in.Envs)
 	if err != nil {
 		return guest.Answer{}, err
 	}
@@ -63,7 +69,15 @@ func (s *Shell) Run(ctx context.Context, in tool.ShellIn) (guest.Answer, error) 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, timedOut(limit))
 	defer cancel()
-	return s.run(ctx, in.Command, dir, env)
+	defer s.Warm() // for the next command
+	p := s.spare(in.Command, dir, len(in.Envs) > 0)
+	if p == nil {
+		p, err = s.start(in.Command, dir, env)
+	}
+	if err != nil {
+		return guest.Answer{}, launchFailed(err)
+	}
+	return finish(ctx, p)
 }
 
 // timedOut is the failure of a command that took too long.
@@ -83,15 +97,15 @@ func timeout(ms int64) (time.Duration, error) {
 	return time.Duration(ms) * time.Millisecond, nil
 }
 
-// dir is where to run, which must be there: what the kernel says of a launch in
+// placeOf is where to run, which must be there: what the kernel says of a launch in
 // a missing directory sounds as if bash were missing.
-func (s *Shell) dir(cwd string) (string, error) {
-	dir := s.Dir
+func (s *Shell) placeOf(cwd string) (string, error) {
+	dir := s.dir
 	switch {
 	case filepath.IsAbs(cwd):
 		dir = cwd
 	case cwd != "":
-		dir = filepath.Join(s.Dir, cwd)
+		dir = filepath.Join(s.dir, cwd)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -103,9 +117,9 @@ func (s *Shell) dir(cwd string) (string, error) {
 	return dir, nil
 }
 
-// env is the environment with the caller's variables in place of ours.
-func (s *Shell) env(envs map[string]string) ([]string, error) {
-	env := slices.DeleteFunc(slices.Clone(s.Env), func(kv string) bool {
+// envWith is the environment with the caller's variables in place of ours.
+func (s *Shell) envWith(envs map[string]string) ([]string, error) {
+	env := slices.DeleteFunc(slices.Clone(s.env), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		_, given := envs[name]
 		return given
@@ -119,36 +133,15 @@ func (s *Shell) env(envs map[string]string) ([]string, error) {
 	return env, nil
 }
 
-// run runs a command with both outputs captured.
-func (s *Shell) run(ctx context.Context, command, dir string, env []string) (guest.Answer, error) {
-	stdout, stderr, err := s.captures()
-	if err != nil {
-		return guest.Answer{}, launchFailed(err)
-	}
-	p, err := start(command, dir, env, stdout.write, stderr.write)
-	stdout.begin()
-	stderr.begin()
-	if err != nil {
-		return guest.Answer{}, launchFailed(err)
-	}
-	out := output{stdout: stdout, stderr: stderr, status: p.wait(ctx)}
-	out.stdoutText, out.stderrText = stdout.end(), stderr.end()
+// finish waits for the end of a command.
+func finish(ctx context.Context, p *process) (guest.Answer, error) {
+	out := output{stdout: p.stdout, stderr: p.stderr, status: p.wait(ctx)}
+	out.stdoutText, out.stderrText = p.stdout.end(), p.stderr.end()
 	if p.killed {
 		out.release()
 		return guest.Answer{}, context.Cause(ctx)
 	}
 	return out.answer(), nil
-}
-
-func (s *Shell) captures() (stdout, stderr *capture, err error) {
-	if stdout, err = s.capture(); err != nil {
-		return nil, nil, err
-	}
-	if stderr, err = s.capture(); err != nil {
-		stdout.begin() // it ends at once
-		return nil, nil, err
-	}
-	return stdout, stderr, nil
 }
 
 // launchFailed is the failure of a command that did not run.

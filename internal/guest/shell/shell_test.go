@@ -16,19 +16,26 @@ import (
 	"syscall"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/agentbay/agentbay/internal/guest"
 	"github.com/agentbay/agentbay/tool"
 )
 
 // session is a line to a guest with a shell.
 func session(t testing.TB) *guest.Client {
+	c, _ := sessionAndShell(t)
+	return c
+}
+
+func sessionAndShell(t testing.TB) (*guest.Client, *Shell) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := &guest.Mux{Token: "secret"}
-	sh := &Shell{Dir: t.TempDir(), Env: os.Environ()}
+	sh := New(t.TempDir(), os.Environ())
 	sh.Register(m)
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -40,11 +47,12 @@ func session(t testing.TB) *guest.Client {
 		c.CloseIdle()
 		stop()
 		<-served
+		sh.Close()
 		if used := sh.held.used.Load(); used != 0 {
 			t.Errorf("%d bytes of output are still held", used)
 		}
 	})
-	return c
+	return c, sh
 }
 
 // run runs one command.
@@ -95,7 +103,7 @@ func TestCommandsMeanWhatTheyMeanInBash(t *testing.T) {
 		"stdin":        {command: "cat; echo end", stdout: "end\n"},
 		"control":      {command: `printf 'a\0b\1\033'`, stdout: "a\x00b\x01\x1b"},
 		"not UTF-8":    {command: `printf '\xff\xe6\x97\xa5\xe6'`, stdout: "\uFFFD日\uFFFD"},
-		"JSON":         {command: `printf '"\\<&>\u2028'`, stdout: "\"\\<&>\u2028"},
+		"JSON":         {command: `printf '"\\<&>\xe2\x80\xa8'`, stdout: "\"\\<&>\u2028"},
 		"late tee":     {command: "echo x > >(cat)", stdout: "x\n"},
 		"group leader": {command: `[ $(ps -o pgid= $$) = $$ ] || [ $(cut -d' ' -f5 /proc/$$/stat) = $$ ] && echo yes`, stdout: "yes\n"},
 	} {
@@ -105,6 +113,47 @@ func TestCommandsMeanWhatTheyMeanInBash(t *testing.T) {
 				t.Errorf("%q: %q, %q, %d; want %q, %q, %d", tc.command, out.Stdout, out.Stderr, out.ExitCode, tc.stdout, tc.stderr, tc.status)
 			}
 		})
+	}
+}
+
+// A command does the same in a bash that was started for it and in one that was
+// started before.
+func TestASpareMakesNoDifference(t *testing.T) {
+	c := session(t)
+	own := map[string]string{"OF_ITS_OWN": "x"} // no spare has this
+	for _, command := range []string{
+		"", "exit 3", "nonesuch", "a\nb", "echo $LINENO\necho $LINENO", "echo $0 $# $- $? $SHLVL $BASH_EXECUTION_STRING",
+		"cat <<E\nhi\nE", "return 3", "local x", "echo ${FUNCNAME[*]} ${BASH_SOURCE[*]}", "set -e; false; echo no",
+		"trap 'echo bye' EXIT; exit 4", "f(){ echo $LINENO; nonesuch; }\nf", "kill -9 $$", "echo ${x?unset}; echo no",
+		"set -u; echo $y", "ls /proc/self/fd | wc -l", "export -p | grep -v 'OF_ITS\\| _='", "exec 3>&1; echo b >&3", "#!/bin/bash\necho x",
+		"history; jobs; ulimit -a; umask", "readonly A=1; A=2; echo no", "set -x; echo a", "exec echo a", "pwd; echo $OLDPWD",
+		"echo $REPLY$IFS$SECONDS", "cat; wait; (exit 5)", "declare -F; alias; shopt", "printf '\\xff'; echo 'é\\n'; echo \"a\\\\b\"",
+	} {
+		warm, cold := outputOf(t, c, tool.ShellIn{Command: command, TimeoutMS: 60_000}), outputOf(t, c, tool.ShellIn{Command: command, TimeoutMS: 60_000, Envs: own})
+		warm.TraceID, cold.TraceID = "", ""
+		if warm != cold {
+			t.Errorf("%q:\n in a spare %+v\n otherwise  %+v", command, warm, cold)
+		}
+	}
+}
+
+func TestASpareThatIsGoneIsNotMissed(t *testing.T) {
+	c, sh := sessionAndShell(t)
+	for range 3 {
+		sh.Warm()
+		p := sh.spares.take()
+		if p == nil {
+			t.Fatal("there is no spare")
+		}
+		if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		p.await(unix.WEXITED | unix.WNOWAIT)
+		sh.spares.pending++
+		sh.spares.ready <- p
+		if out := outputOf(t, c, tool.ShellIn{Command: "echo y", TimeoutMS: 60_000}); out.Stdout != "y\n" {
+			t.Errorf("after the spare was killed: %+v", out)
+		}
 	}
 }
 
@@ -269,14 +318,17 @@ func TestConcurrentCommandsRunAtOnce(t *testing.T) {
 }
 
 func TestCommandsLeaveNothingBehind(t *testing.T) {
-	c := session(t)
+	c, sh := sessionAndShell(t)
 	run(t, c, tool.ShellIn{Command: "true", TimeoutMS: 60_000})
+	sh.Close()
 	files, routines := open(t), runtime.NumGoroutine()
+	sh.spares.closed = false
 	for range 50 {
 		run(t, c, tool.ShellIn{Command: "echo x; false", TimeoutMS: 60_000})
 	}
 	run(t, c, tool.ShellIn{Command: "sleep 5", TimeoutMS: 1})
 	run(t, c, tool.ShellIn{Command: "true", Cwd: "/nonesuch"})
+	sh.Close()
 	if now := open(t); now > files {
 		t.Errorf("%d descriptors are open, before it were %d", now, files)
 	}
