@@ -84,6 +84,8 @@ type wireStatus struct {
 
 type wireDetail struct {
 	Aliuid, ApikeyId, AppInstanceGroupId, AppInstanceId, AppUserId, EndReason, ImageId, ImageType, PolicyId, RegionId, ResourceConfigId, Status string
+	ImageDigest, Isolation, CreateTime, EndTime                                                                                                 string
+	IdleTimeout                                                                                                                                 int64
 	BizType, IsDeleted                                                                                                                          int32
 	Id                                                                                                                                          int64
 }

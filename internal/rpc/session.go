@@ -163,6 +163,21 @@ type detailData struct {
 	ImageID       string `json:"ImageId"`
 	Status        string `json:"Status"`
 	IsDeleted     int    `json:"IsDeleted"`
+
+	// What only our own clients know to look at.
+	ImageDigest string `json:"ImageDigest"`
+	Isolation   string `json:"Isolation"`
+	CreateTime  string `json:"CreateTime"`
+	EndTime     string `json:"EndTime"`     // empty until the session has ended
+	IdleTimeout int64  `json:"IdleTimeout"` // seconds
+}
+
+// timeText is a time as it is told; the zero time is empty.
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
 }
 
 func getSessionDetail(ctx context.Context, c *call, p sessionParams) (answer, error) {
@@ -175,6 +190,11 @@ func getSessionDetail(ctx context.Context, c *call, p sessionParams) (answer, er
 		EndReason:     s.EndReason,
 		ImageID:       s.Image,
 		Status:        string(s.State),
+		ImageDigest:   s.ImageDigest,
+		Isolation:     s.Isolation,
+		CreateTime:    timeText(s.CreatedAt),
+		EndTime:       timeText(s.EndedAt),
+		IdleTimeout:   int64(s.IdleTimeout / time.Second),
 	}
 	if s.State.Ended() {
 		d.IsDeleted = 1
