@@ -108,7 +108,7 @@ func (c *Client) postLink(ctx context.Context, id SessionID, l link, verb string
 	return nil, c.linkError(id, answer)
 }
 
-// A wireFailure is why a link call was refused, or why a stream broke off.
+// A wireFailure is why a link call was refused.
 type wireFailure struct{ Code, Message, RequestID string }
 
 func (f wireFailure) asError(status int) error {
@@ -127,13 +127,6 @@ func (c *Client) linkError(id SessionID, answer *http.Response) error {
 		c.forget(id)
 	}
 	return refusal
-}
-
-// A streamLine is one line of a stream: an event, or how it ended.
-type streamLine struct {
-	Event json.RawMessage
-	End   json.RawMessage
-	Error *wireFailure
 }
 
 // StreamTool implements [Service].
@@ -155,23 +148,40 @@ func (c *Client) StreamTool(ctx context.Context, id SessionID, call tool.Call, y
 	return readEvents(ctx, answer.Body, call.Name, yield)
 }
 
+// readEvents yields the events of a stream, which are JSON values.
 func readEvents(ctx context.Context, body io.Reader, name string, yield func([]byte) error) error {
-	lines := json.NewDecoder(body)
+	events := json.NewDecoder(body)
 	for {
-		var line streamLine
-		err := lines.Decode(&line)
-		switch {
-		case err != nil:
-			return brokenOff(ctx, err, name)
-		case line.Error != nil:
-			return line.Error.asError(http.StatusInternalServerError)
-		case line.Event == nil:
+		var event json.RawMessage
+		err := events.Decode(&event)
+		if err == io.EOF {
 			return nil
 		}
-		if err := yield(line.Event); err != nil {
+		if err != nil {
+			return brokenOff(ctx, err, name)
+		}
+		if err := streamError(event); err != nil {
+			return err
+		}
+		if err := yield(event); err != nil {
 			return err
 		}
 	}
+}
+
+// streamError is the error that ends a stream, if event is one.
+func streamError(event []byte) error {
+	var last struct {
+		Error *struct {
+			Code               Code
+			Message, RequestID string
+		}
+	}
+	if !bytes.HasPrefix(event, []byte(`{"error":{`)) || json.Unmarshal(event, &last) != nil || last.Error == nil {
+		return nil
+	}
+	e := last.Error
+	return &Error{Code: e.Code, Message: e.Message, RequestID: e.RequestID}
 }
 
 // result calls a tool and reads all of its answer. A failed tool is a Result

@@ -62,8 +62,7 @@ func createParams(spec SessionSpec) (url.Values, error) {
 		params.Set("ImageId", spec.Image)
 	}
 	if spec.IdleTimeout != 0 {
-		seconds := (spec.IdleTimeout + time.Second - 1) / time.Second
-		params.Set("Timeout", strconv.FormatInt(int64(seconds), 10))
+		params.Set("Timeout", strconv.FormatInt(wholeSeconds(spec.IdleTimeout), 10))
 	}
 	if len(spec.Labels) == 0 {
 		return params, nil
@@ -71,6 +70,18 @@ func createParams(spec SessionSpec) (url.Values, error) {
 	labels, err := json.Marshal(spec.Labels)
 	params.Set("Labels", string(labels))
 	return params, err
+}
+
+// wholeSeconds rounds away from zero, which would mean something else.
+func wholeSeconds(d time.Duration) int64 {
+	n := int64(d / time.Second)
+	switch {
+	case d%time.Second > 0:
+		n++
+	case d%time.Second < 0:
+		n--
+	}
+	return n
 }
 
 // fillLinks adds to info where the session is reached, and remembers it.

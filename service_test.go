@@ -1,0 +1,38 @@
+package agentbay_test
+
+import (
+	"log/slog"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/bay/baytest"
+	"github.com/agentbay/agentbay/internal/bay/servicetest"
+	"github.com/agentbay/agentbay/internal/rpc"
+)
+
+// serve puts the wire in front of a bay.
+func serve(t *testing.T, b *baytest.Bay) *httptest.Server {
+	door := &rpc.Door{Bay: b.Bay, Log: slog.New(slog.DiscardHandler)}
+	srv := httptest.NewTLSServer(door)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+func newClient(t *testing.T, srv *httptest.Server, key string) *agentbay.Client {
+	t.Helper()
+	c, err := agentbay.NewClient(agentbay.WithEndpoint(srv.URL), agentbay.WithKey(key), agentbay.WithHTTPClient(srv.Client()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// The client in front of a server is the same service as the bay behind it.
+func TestClientIsService(t *testing.T) {
+	servicetest.Run(t, func(t *testing.T) (mine, other agentbay.Service) {
+		b := baytest.New(t)
+		srv := serve(t, b)
+		return newClient(t, srv, b.NewKey(t, "mine")), newClient(t, srv, b.NewKey(t, "other"))
+	})
+}
