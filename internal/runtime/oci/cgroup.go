@@ -115,7 +115,11 @@ func (h hierarchy) kill(ctx context.Context, id agentbay.SessionID) error {
 			return err
 		}
 		for _, pid := range pids {
-			_ = unix.Kill(pid, unix.SIGKILL) // it may have ended since
+			// On v1 a thread of ours that has just started the command line shows
+			// as this whole process, until it is gone.
+			if pid != os.Getpid() {
+				_ = unix.Kill(pid, unix.SIGKILL) // it may have ended since
+			}
 		}
 		select {
 		case <-time.After(pause):

@@ -103,7 +103,17 @@ func (m *machine) rewatch() error {
 	if m.rec.Pid == 0 {
 		return errors.New("it never booted")
 	}
-	return m.watch(m.rec.Pid, m.rec.Since)
+	if err := m.watch(m.rec.Pid, m.rec.Since); err != nil {
+		return err
+	}
+	if raw, err := m.process.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) {
+			if hasEnded(int(fd)) {
+				m.end(m.reason()) // now, so that List says so from the start
+			}
+		})
+	}
+	return nil
 }
 
 // unwatch stops watching.

@@ -1,6 +1,6 @@
 // Package runtimetest is the suite that every runtime must pass, and the test
 // guest that machines of the suite run. What only a real host can show, such as
-// limits and the isolation of networks, is in RunHost.
+// limits and the isolation of networks, is tested beside the driver.
 package runtimetest
 
 import (
@@ -138,13 +138,18 @@ func (h *host) start(id agentbay.SessionID, change ...func(*runtime.Spec)) {
 
 // ask asks the test guest, and returns its answer.
 func (h *host) ask(id agentbay.SessionID, format string, args ...any) (string, error) {
-	client := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return h.rt.Dial(ctx, id) },
-	}}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, "POST", "http://guest"+fmt.Sprintf(format, args...), nil)
+	return Ask(ctx, h.rt, id, fmt.Sprintf(format, args...))
+}
+
+// Ask asks the test guest of a machine, and returns its answer. See [Handler].
+func Ask(ctx context.Context, rt runtime.Runtime, id agentbay.SessionID, path string) (string, error) {
+	client := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return rt.Dial(ctx, id) },
+	}}
+	req, err := http.NewRequestWithContext(ctx, "POST", "http://guest"+path, nil)
 	if err != nil {
 		return "", err
 	}
