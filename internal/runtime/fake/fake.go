@@ -1,6 +1,6 @@
 // Package fake boots sessions that are no machines: each is an HTTP server of
-// this process on the loopback interface. It keeps every promise of a runtime
-// but isolation, and can be told to break some.
+// this process, reached over pipes in memory. It keeps every promise of a
+// runtime but isolation, and can be told to break some.
 package fake
 
 import (
@@ -26,8 +26,9 @@ type Runtime struct {
 	// an error if it does not come up.
 	Guest func(Spec) (http.Handler, error)
 
-	// Faults are read at each call, and may be changed between calls.
-	Faults Faults
+	// Faults are read at each call. Once the Runtime is used, SetFaults changes
+	// them.
+	Faults Faults // guarded by mu
 
 	mu       sync.Mutex
 	machines map[agentbay.SessionID]*machine // guarded by mu
@@ -53,6 +54,22 @@ type Faults struct {
 	Stop  func(agentbay.SessionID) error // Stop fails so, and frees nothing
 	Dial  func(agentbay.SessionID) error // Dial fails so
 	Boot  time.Duration                  // a boot takes that long
+
+	// Usage is what machines use. Nil means made-up numbers that grow with time.
+	Usage func(agentbay.SessionID) runtime.Usage
+}
+
+// SetFaults changes what goes wrong from now on.
+func (r *Runtime) SetFaults(f Faults) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Faults = f
+}
+
+func (r *Runtime) faults() Faults {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Faults
 }
 
 // A machine is one session's server.
@@ -61,7 +78,7 @@ type machine struct {
 	cancel context.CancelFunc // ends the boot
 	booted chan struct{}      // closed when the boot is over
 	server *http.Server       // set before booted is closed; nil if the boot failed
-	addr   string             // set with server
+	line   pipes              // to the server
 	since  time.Time
 
 	once sync.Once
@@ -91,6 +108,7 @@ func (r *Runtime) Start(ctx context.Context, spec runtime.Spec) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m := &machine{spec: spec, cancel: cancel, booted: make(chan struct{}), done: make(chan struct{}), since: time.Now()}
+	m.line = pipes{make(chan net.Conn), m.done}
 	if err := r.claim(m); err != nil {
 		return err
 	}
@@ -129,14 +147,15 @@ func (r *Runtime) claim(m *machine) error {
 }
 
 func (r *Runtime) boot(ctx context.Context, m *machine) error {
-	if r.Faults.Start != nil {
-		if err := r.Faults.Start(m.spec); err != nil {
+	faults := r.faults()
+	if faults.Start != nil {
+		if err := faults.Start(m.spec); err != nil {
 			return err
 		}
 	}
-	if r.Faults.Boot > 0 {
+	if faults.Boot > 0 {
 		select {
-		case <-time.After(r.Faults.Boot):
+		case <-time.After(faults.Boot):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -149,16 +168,8 @@ func (r *Runtime) boot(ctx context.Context, m *machine) error {
 		}
 		handler = h
 	}
-	return m.serve(handler)
-}
-
-func (m *machine) serve(handler http.Handler) error {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	m.addr, m.server = l.Addr().String(), &http.Server{Handler: handler}
-	go m.server.Serve(l)
+	m.server = &http.Server{Handler: handler}
+	go m.server.Serve(m.line)
 	return nil
 }
 
@@ -214,8 +225,8 @@ func (r *Runtime) forget(m *machine) {
 
 // Stop implements [runtime.Runtime].
 func (r *Runtime) Stop(ctx context.Context, id agentbay.SessionID) error {
-	if r.Faults.Stop != nil {
-		if err := r.Faults.Stop(id); err != nil {
+	if fail := r.faults().Stop; fail != nil {
+		if err := fail(id); err != nil {
 			return err
 		}
 	}
@@ -262,8 +273,8 @@ func (m *machine) alive() bool {
 
 // Dial implements [runtime.Runtime].
 func (r *Runtime) Dial(ctx context.Context, id agentbay.SessionID) (net.Conn, error) {
-	if r.Faults.Dial != nil {
-		if err := r.Faults.Dial(id); err != nil {
+	if fail := r.faults().Dial; fail != nil {
+		if err := fail(id); err != nil {
 			return nil, err
 		}
 	}
@@ -271,8 +282,7 @@ func (r *Runtime) Dial(ctx context.Context, id agentbay.SessionID) (net.Conn, er
 	if m == nil || !m.alive() {
 		return nil, agentbay.Errorf(agentbay.NotFound, "machine %s is not running", id)
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", m.addr)
+	conn, err := m.line.dial(ctx)
 	if err != nil && !m.alive() {
 		return nil, agentbay.Errorf(agentbay.NotFound, "machine %s is not running", id)
 	}
@@ -296,11 +306,14 @@ func (r *Runtime) Wait(ctx context.Context, id agentbay.SessionID) (runtime.Exit
 	}
 }
 
-// Usage implements [runtime.Meter] with made-up numbers that grow with time.
+// Usage implements [runtime.Meter].
 func (r *Runtime) Usage(_ context.Context, id agentbay.SessionID) (runtime.Usage, error) {
 	m := r.find(id)
 	if m == nil || !m.alive() {
 		return runtime.Usage{}, agentbay.Errorf(agentbay.NotFound, "machine %s is not running", id)
+	}
+	if usage := r.faults().Usage; usage != nil {
+		return usage(id), nil
 	}
 	l := m.spec.Limits
 	age := time.Since(m.since)
