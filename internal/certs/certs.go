@@ -37,9 +37,10 @@ import (
 	"github.com/agentbay/agentbay"
 )
 
-// TrustPassword opens the trust store. It holds nothing secret, but what reads
+// TrustPassword opens the trust store. It is the one Java users know: the store
+// holds nothing secret, but what reads
 // trust stores asks for a password.
-const TrustPassword = "agentbay"
+const TrustPassword = "changeit"
 
 // How long certificates are good for, and when the bay's is renewed.
 const (

@@ -394,6 +394,7 @@ func TestUnknownPathsAndMethodsAreAnswered(t *testing.T) {
 		{"GET", "/nothing", 404},
 		{"GET", "/link/" + testID, 404},
 		{"GET", "/ws/", 404},
+		{"GET", "/view?resourceId=p-1", 404},
 		{"PUT", "/", 405},
 		{"GET", "/link/" + testID + "/callTool", 405},
 	} {

@@ -408,3 +408,24 @@ func BenchmarkEscape(b *testing.B) {
 		out = esc.append(out[:0], text)
 	}
 }
+
+func BenchmarkLinkCall(b *testing.B) {
+	d := &Door{Bay: newMemBay(), Log: slog.New(slog.DiscardHandler)}
+	l, err := listener.Listen("127.0.0.1:0", nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv := listener.Server(d, slog.New(slog.DiscardHandler))
+	go srv.Serve(l)
+	defer srv.Close()
+	for b.Loop() {
+		req, _ := http.NewRequest("POST", "http://"+l.Addr().String()+"/link/"+testID+"/callTool", strings.NewReader(`{"tool":"shell","args":{"command":"true"}}`))
+		req.Header.Set(tokenHeader, testToken)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+	}
+}

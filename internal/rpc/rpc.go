@@ -148,6 +148,9 @@ func (d *Door) route(x *exchange) {
 	case kind == "ws" && verb == "" && id != "":
 		x.action = "socket"
 		d.serveSocket(x)
+	case kind == "view":
+		x.session, x.action = "", "view"
+		x.fail(http.StatusNotFound, "NotSupported", "no image of this bay has a screen to look at yet", nil)
 	default:
 		x.session, x.action = "", "unknown path"
 		x.fail(http.StatusNotFound, "NotFound", "nothing is here; actions are at /", nil)
