@@ -8,10 +8,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/tool"
@@ -54,7 +57,7 @@ var requirements = map[string]struct{ try, packages string }{
 // open makes kernels for a test that needs a language.
 func open(t *testing.T, lang string, grace time.Duration) *Kernels {
 	t.Helper()
-	need := requirements[lang]
+	need := requirements[strings.Replace(lang, "js", "javascript", 1)]
 	if exec.Command("sh", "-c", need.try).Run() != nil {
 		t.Skipf("%s cannot run here: install %s", lang, need.packages)
 	}
@@ -337,6 +340,23 @@ var waiting = map[string]string{
 	"java":       "Thread.sleep(3600_000);",
 }
 
+func TestLoopAfterAwaitIsInterrupted(t *testing.T) {
+	ks := open(t, "javascript", time.Minute)
+	do(t, ks, "javascript", "var kept = 1")
+	for _, code := range []string{
+		"await null; while (true) {}",
+		"await new Promise(r => setTimeout(r, 1)); while (true) {}",
+	} {
+		out, err := ks.Run(t.Context(), tool.RunCodeIn{Code: code, Language: "javascript", TimeoutS: 0.5}, nil)
+		if err != nil || out.ErrorName != "TimeoutError" || !strings.Contains(out.ExecutionError, "kept") {
+			t.Errorf("%s: %+v, %v, want a TimeoutError with variables kept", code, out, err)
+		}
+		if got := mainText(t, do(t, ks, "javascript", "kept")); got != "1" {
+			t.Errorf("kept is %q after %s", got, code)
+		}
+	}
+}
+
 func TestWaitingIsInterrupted(t *testing.T) {
 	for lang, code := range waiting {
 		t.Run(lang, func(t *testing.T) {
@@ -358,6 +378,7 @@ var stubborn = map[string]string{
 	"python":     "import signal; signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\nwhile True: pass",
 	"javascript": "require('child_process').execSync('trap \"\" INT; sleep 3600')",
 	"r":          "suspendInterrupts(while (TRUE) {})",
+	"js":         "setTimeout(() => { while (true) {} }, 1); await new Promise(() => {})",
 }
 
 func TestStubbornCodeIsKilledAndTheNextRunHasANewKernel(t *testing.T) {
@@ -423,7 +444,7 @@ func TestFailedDeliveryEndsTheRun(t *testing.T) {
 	do(t, ks, "python", "")
 }
 
-func TestOutputIsStreamedInOrder(t *testing.T) {
+func TestOutputIsStreamedBeforeTheResultsAfterIt(t *testing.T) {
 	ks := open(t, "python", 0)
 	var got []string
 	first := make(chan struct{})
@@ -433,19 +454,21 @@ func TestOutputIsStreamedInOrder(t *testing.T) {
 		os.WriteFile(file, nil, 0o600)
 	}()
 	code := "import os, time\nprint('one')\nwhile not os.path.exists(" + "'" + file + "'" + "): time.sleep(0.01)\n" +
-		"os.system('echo two')\ndisplay(3)\nprint('four')\n5"
+		"os.system('echo two')\ndisplay(3)\n4"
 	out, err := ks.Run(t.Context(), tool.RunCodeIn{Code: code, Language: "python"}, func(e tool.CodeEvent) error {
 		if len(got) == 0 {
 			close(first)
 		}
 		text, _ := e.Result["text/plain"].(string)
-		got = append(got, strings.TrimSpace(e.Chunk+text))
+		if said := strings.TrimSpace(e.Chunk + text); said != "" {
+			got = append(got, said)
+		}
 		return nil
 	})
 	if err != nil || out.ExecutionError != "" {
 		t.Fatalf("%+v, %v", out, err)
 	}
-	if want := []string{"one", "two", "3", "four", "5"}; !slices.Equal(got, want) {
+	if want := []string{"one", "two", "3", "4"}; !slices.Equal(got, want) {
 		t.Errorf("events %q, want %q", got, want)
 	}
 	if len(out.Stdout)+len(out.Result) != 0 {
@@ -541,9 +564,21 @@ func TestCodeThatDisturbsItsMessagesEndsItsKernel(t *testing.T) {
 func TestKilledKernelTakesItsChildrenWithIt(t *testing.T) {
 	ks := open(t, "python", 0)
 	out := do(t, ks, "python", "import os, subprocess\nprint(subprocess.Popen(['sleep', '3600']).pid, flush=True)\nos._exit(1)")
-	pid := strings.TrimSpace(strings.Join(out.Stdout, ""))
-	if b, err := os.ReadFile("/proc/" + pid + "/stat"); err == nil && !strings.Contains(string(b), ") Z") {
-		t.Errorf("process %s still runs: %s", pid, b)
+	pid, err := strconv.Atoi(strings.TrimSpace(strings.Join(out.Stdout, "")))
+	if err != nil {
+		t.Fatalf("%+v", out)
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	const patience = 60_000 // milliseconds; being killed takes a moment
+	if n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, patience); n != 1 {
+		t.Errorf("the child still runs: %d, %v", n, err)
 	}
 }
 

@@ -90,8 +90,7 @@ public final class Runner {
         if (!line.startsWith("{\"interrupt\"")) {
           requests.add(line);
         } else if (running) {
-          stopped = true;
-          shell.stop();
+          new Thread(this::stop, "stop").start();
         }
       }
     } catch (IOException e) {
@@ -100,9 +99,22 @@ public final class Runner {
     requests.add(LAST); // the guest is gone
   }
 
+  /** Stops the run at hand. A snippet that is still being compiled cannot be stopped until it runs. */
+  private void stop() {
+    stopped = true;
+    try {
+      while (running && stopped) {
+        shell.stop();
+        Thread.sleep(20);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
   /**
-   * Carries out requests, also the next one when one has been interrupted. At the end of all, it
-   * does not wait for the threads that code has left, unless it is only being trained.
+   * Carries out requests. At the end of all it does not wait for the threads that code has left,
+   * unless it is only being trained.
    */
   private void serve(boolean training) throws Exception {
     for (String request; (request = requests.take()) != LAST; ) {

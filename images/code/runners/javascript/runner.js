@@ -5,24 +5,28 @@
 // line; package code of the guest describes them. Output is no event: it is what
 // the process and its children write to descriptors 1 and 2.
 //
-// Code runs in the main thread, as in a program. A worker thread drives it
-// through the inspector's protocol, for two reasons: the inspector's replMode
-// lets const, let and class be declared again and await stand at top level, and
-// the worker can terminate what the main thread cannot.
+// Code runs in the main thread, as in a program, but through the inspector,
+// whose replMode lets const, let and class be declared again and await stand at
+// top level. A worker thread reads the requests, because it can terminate what
+// keeps the main thread from reading anything.
 
-const { isMainThread, Worker, workerData } = require('node:worker_threads');
+const { isMainThread, parentPort, Worker, workerData } = require('node:worker_threads');
 
 const MAX_TEXT = 1 << 20; // longest text/plain of a result, in characters
 const REQUESTS = 3;
 const EVENTS = 4;
-const LIMIT = isMainThread ? Number(process.argv[2]) : workerData; // bytes an event may have
+const LIMIT = Number(process.argv[2]); // bytes an event may have
 
-if (isMainThread) prepareMain();
-else drive();
+if (isMainThread) {
+  prepare();
+  serve();
+} else {
+  read();
+}
 
-// prepareMain makes the main thread look to code as if it ran in a program of
-// the working directory, and survive what code leaves behind.
-function prepareMain() {
+// prepare makes the main thread look to code as if it ran in a program of the
+// working directory, and survive what code leaves behind.
+function prepare() {
   const { createRequire } = require('node:module');
   const { inspect } = require('node:util');
 
@@ -43,7 +47,7 @@ function prepareMain() {
   };
 
   const report = (error) => {
-    if (!(error instanceof ProcessExit)) console.error('Uncaught', error);
+    if (!(error instanceof ProcessExit)) console.error('Uncaught ' + tidy(inspect(error)));
   };
   process.on('uncaughtException', report);
 
@@ -53,7 +57,6 @@ function prepareMain() {
   process.on('unhandledRejection', (error, promise) => rejected.set(promise, error));
   process.on('rejectionHandled', (promise) => rejected.delete(promise));
 
-  // The functions the worker calls in this thread.
   const calls = {
     show: (value) => JSON.stringify(mimeBundle(value, inspect)),
     importModule,
@@ -79,8 +82,6 @@ function prepareMain() {
 
   const display = (value) => sendResult(mimeBundle(value, inspect), false);
   Object.defineProperty(globalThis, 'display', { value: display, writable: true, configurable: true });
-
-  new Worker(__filename, { workerData: LIMIT });
 }
 
 // importModule is import() as code in the working directory means it.
@@ -108,11 +109,15 @@ function cut(text) {
   return text.slice(0, MAX_TEXT) + `… [${text.length - MAX_TEXT} more characters]`;
 }
 
-// tidy removes the frames of this file from a stack.
+// tidy removes from a stack the frames below the code, which are this file's.
 function tidy(stack) {
+  let below = false;
   return stack
     .split('\n')
-    .filter((frame) => !frame.includes(__filename))
+    .filter((text) => {
+      below ||= text.startsWith('    at Session.post (node:inspector');
+      return !below || !text.startsWith('    at ');
+    })
     .join('\n');
 }
 
@@ -135,14 +140,11 @@ function sendResult(bundle, main) {
   send({ result: bundle, main });
 }
 
-// drive is the worker: it takes requests and has the main thread carry them out.
-function drive() {
+// serve carries out the requests that the worker reads.
+function serve() {
   const { Session } = require('node:inspector');
-  const { createReadStream } = require('node:fs');
-  const { createInterface } = require('node:readline');
-
   const session = new Session();
-  session.connectToMainThread();
+  session.connect();
   const post = (method, params = {}) =>
     new Promise((resolve, reject) => {
       session.post(method, params, (error, answer) => (error ? reject(error) : resolve(answer)));
@@ -197,53 +199,66 @@ function drive() {
     return { result: JSON.parse(await inMain('show', answer.result)), main: true };
   }
 
-  async function serve({ code }) {
+  async function carryOut({ code }) {
     const stopped = new Promise((resolve) => {
       interrupted = () => resolve({ error: { name: 'Interrupted', message: 'interrupted', traceback: '' } });
     });
     const failed = (error) => ({ error: { name: 'Error', message: String(error.message ?? error), traceback: '' } });
     const outcome = await Promise.race([run(code).catch(failed), stopped]);
     interrupted = null;
-    await settle();
+    await inMain('end', {}).catch(() => {});
     if (outcome?.result) sendResult(outcome.result, true);
     else if (outcome) send(outcome);
     send({ end: true });
     post('Runtime.releaseObjectGroup', { objectGroup: '' }).catch(() => {});
   }
 
-  // interrupt terminates what the main thread runs. What it merely waits for is
-  // given up: the run ends once the main thread answers again.
-  async function interrupt() {
-    const stop = interrupted;
-    if (!stop) return;
-    await post('Runtime.terminateExecution');
-    stop();
-  }
-
-  // settle returns once the main thread is idle, and a termination that found
-  // nothing to terminate has been used up.
-  async function settle() {
-    for (let tries = 0; tries < 3; tries++) {
-      const settled = await inMain('end', {}).then(() => true, () => false);
-      if (settled) return;
-    }
-  }
-
   let calls;
   async function start() {
     const answer = await post('Runtime.evaluate', { expression: "process[Symbol.for('agentbay.calls')]", objectGroup: 'own' });
     calls = answer.result.objectId;
-    send({ ready: true });
     let last = Promise.resolve();
-    const lines = createInterface({ input: createReadStream(null, { fd: REQUESTS }), crlfDelay: Infinity });
-    lines.on('line', (line) => {
-      const message = JSON.parse(line);
-      if (message.interrupt) interrupt();
-      else last = last.then(() => serve(message));
+    const seen = new Int32Array(new SharedArrayBuffer(4)); // interrupts that have been dealt with here
+    const worker = new Worker(__filename, { workerData: seen });
+    worker.on('message', (message) => {
+      if (message.code !== undefined) {
+        last = last.then(() => carryOut(message));
+        return;
+      }
+      Atomics.add(seen, 0, 1);
+      interrupted?.();
     });
-    lines.on('close', () => process.kill(process.pid, 'SIGKILL')); // the guest is gone
+    worker.once('online', () => send({ ready: true }));
   }
   start();
+}
+
+// read is the worker. An interrupt is left to the main thread if that is merely
+// waiting; if it does not take notice, what it runs is terminated.
+function read() {
+  const { Session } = require('node:inspector');
+  const { createReadStream } = require('node:fs');
+  const { createInterface } = require('node:readline');
+
+  const session = new Session();
+  session.connectToMainThread();
+  let interrupts = 0;
+
+  function interrupt() {
+    const number = ++interrupts;
+    parentPort.postMessage({});
+    setTimeout(() => {
+      if (Atomics.load(workerData, 0) < number) session.post('Runtime.terminateExecution');
+    }, 100);
+  }
+
+  const lines = createInterface({ input: createReadStream(null, { fd: REQUESTS }), crlfDelay: Infinity });
+  lines.on('line', (line) => {
+    const message = JSON.parse(line);
+    if (message.interrupt) interrupt();
+    else parentPort.postMessage(message);
+  });
+  lines.on('close', () => process.kill(process.pid, 'SIGKILL')); // the guest is gone
 }
 
 function isModuleSyntax({ exceptionDetails }) {
