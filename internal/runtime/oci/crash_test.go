@@ -60,7 +60,7 @@ func TestNothingIsLostOrLeftByKill(t *testing.T) {
 		}
 		adopted, dead := 0, 0
 		for range rounds {
-			l.crash(time.Duration(rand.IntN(700)) * time.Millisecond)
+			l.crash(time.Duration(rand.IntN(1500)) * time.Millisecond)
 			a, d := l.recover()
 			adopted, dead = adopted+a, dead+d
 		}

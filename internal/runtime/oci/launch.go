@@ -51,14 +51,18 @@ func (r *Runtime) boot(ctx context.Context, m *machine, spec runtime.Spec) error
 	if err := l.run(ctx); err != nil {
 		return l.failure(err)
 	}
-	if err := l.record(); err != nil {
-		return full(err, "cannot write to the ledger")
+	if err := l.awaitReady(ctx); err != nil {
+		return err
 	}
-	return l.awaitReady(ctx)
+	// With its process on record the machine will be adopted, so it must be up.
+	return full(l.record(), "cannot write to the ledger")
 }
 
 // full is Exhausted if err says that the host has no room, else Unavailable.
 func full(err error, message string) error {
+	if err == nil {
+		return nil
+	}
 	var known *agentbay.Error
 	if errors.As(err, &known) {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -196,6 +197,12 @@ func lastLine(s string) string {
 func (m *machine) undo(ctx context.Context) error {
 	m.end("stopped")
 	m.unwatch()
+	// A machine half stopped must not be adopted after a crash.
+	rec := m.rec
+	rec.Pid = 0
+	if err := rec.write(m.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	groups := m.rt.cgroups
 	if err := groups.kill(ctx, m.id); err != nil {
 		return err
