@@ -16,6 +16,7 @@ import (
 	"github.com/agentbay/agentbay/internal/bay/baytest"
 	"github.com/agentbay/agentbay/internal/gate"
 	"github.com/agentbay/agentbay/internal/runtime"
+	"github.com/agentbay/agentbay/internal/runtime/fake"
 	"github.com/agentbay/agentbay/internal/store"
 	"github.com/agentbay/agentbay/tool"
 )
@@ -137,7 +138,7 @@ func TestMachineIsWhatTheImageSays(t *testing.T) {
 }
 
 func TestUnknownRuntimeIsRefusedAtStart(t *testing.T) {
-	host := map[string]runtime.Runtime{"host": new(baytest.Host)}
+	host := map[string]runtime.Runtime{"host": baytest.NewHost()}
 	for name, b := range map[string]*bay.Bay{
 		"of all images": {Runtimes: host, Runtime: "runq"},
 		"of one image":  {Runtimes: host, ImageRuntimes: map[string]string{"code_latest": "runq"}},
@@ -151,7 +152,7 @@ func TestUnknownRuntimeIsRefusedAtStart(t *testing.T) {
 
 func TestImageChoosesItsRuntime(t *testing.T) {
 	b := baytest.New(t, func(b *baytest.Bay) {
-		b.Runtimes = map[string]runtime.Runtime{"host": b.Host, "fast": fast{new(baytest.Host)}}
+		b.Runtimes = map[string]runtime.Runtime{"host": b.Host, "fast": fast{baytest.NewHost()}}
 		b.Runtime = "host"
 		b.ImageRuntimes = map[string]string{"code_latest": "fast"}
 	})
@@ -182,7 +183,7 @@ func TestMetricsAreAveragesSinceTheLastReading(t *testing.T) {
 		}
 		time.Sleep(10 * time.Second)
 		u := runtime.Usage{CPU: 5 * time.Second, Cores: 2, Memory: 100, MemoryLimit: 1000, Disk: 10, DiskLimit: 20, Received: 20 << 10, Transmitted: 40 << 10}
-		b.Host.SetUsage(id, u)
+		b.Host.SetFaults(fake.Faults{Usage: func(agentbay.SessionID) runtime.Usage { return u }})
 		first := read()
 		if first.CPUUsedPct != 25 || first.RxRateKByte != 2 || first.TxRateKByte != 4 || first.RxUsedKByte != 20 || first.MemTotal != 1000 || first.CPUCount != 2 {
 			t.Errorf("first reading: %+v", first)
@@ -193,7 +194,7 @@ func TestMetricsAreAveragesSinceTheLastReading(t *testing.T) {
 		time.Sleep(time.Second)
 		u.CPU += 2 * time.Second
 		u.Received = 0 // counted anew
-		b.Host.SetUsage(id, u)
+		b.Host.SetFaults(fake.Faults{Usage: func(agentbay.SessionID) runtime.Usage { return u }})
 		if last := read(); last.CPUUsedPct != 100 || last.RxRateKByte != 0 || last.TxRateKByte != 0 {
 			t.Errorf("last reading: %+v", last)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/agentbay/agentbay/internal/bay"
 	"github.com/agentbay/agentbay/internal/bay/baytest"
 	"github.com/agentbay/agentbay/internal/runtime"
+	"github.com/agentbay/agentbay/internal/runtime/fake"
 	"github.com/agentbay/agentbay/internal/store"
 	"github.com/agentbay/agentbay/tool"
 )
@@ -216,18 +217,13 @@ func TestReleaseThatFailsIsRepeated(t *testing.T) {
 		b := baytest.New(t)
 		s := b.Service(t, "mine")
 		id := create(t, s, agentbay.SessionSpec{})
-		b.Host.SetTrouble(func(_ context.Context, operation string, _ agentbay.SessionID) error {
-			if operation == "stop" {
-				return errors.New("device is busy")
-			}
-			return nil
-		})
+		b.Host.SetFaults(fake.Faults{Stop: func(agentbay.SessionID) error { return errors.New("device is busy") }})
 		if err := s.DeleteSession(t.Context(), id); err != nil {
 			t.Fatalf("DeleteSession: %v", err)
 		}
 		time.Sleep(3 * time.Minute)
 		wantState(t, s, id, agentbay.Deleting, "deleted")
-		b.Host.SetTrouble(nil)
+		b.Host.SetFaults(fake.Faults{})
 		time.Sleep(time.Minute + time.Second)
 		wantState(t, s, id, agentbay.Finished, "deleted")
 		empty(t, b)
@@ -250,27 +246,20 @@ func TestEndedSessionIsForgottenAfterRetention(t *testing.T) {
 }
 
 func TestFailedBootLeavesNothing(t *testing.T) {
+	failure := func(err error) func(runtime.Spec) error { return func(runtime.Spec) error { return err } }
 	for name, tc := range map[string]struct {
-		trouble func(context.Context) error
-		want    agentbay.Code
+		faults fake.Faults
+		want   agentbay.Code
 	}{
-		"host full":    {func(context.Context) error { return agentbay.Errorf(agentbay.Exhausted, "no slots") }, agentbay.Exhausted},
-		"did not boot": {func(context.Context) error { return errors.New("exit status 1") }, agentbay.Unavailable},
-		"hangs": {func(ctx context.Context) error {
-			<-ctx.Done()
-			return ctx.Err()
-		}, agentbay.Unavailable},
+		"host full":    {fake.Faults{Start: failure(agentbay.Errorf(agentbay.Exhausted, "no slots"))}, agentbay.Exhausted},
+		"did not boot": {fake.Faults{Start: failure(errors.New("exit status 1"))}, agentbay.Unavailable},
+		"hangs":        {fake.Faults{Boot: time.Hour}, agentbay.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := baytest.New(t)
 				s := b.Service(t, "mine")
-				b.Host.SetTrouble(func(ctx context.Context, operation string, _ agentbay.SessionID) error {
-					if operation == "start" {
-						return tc.trouble(ctx)
-					}
-					return nil
-				})
+				b.Host.SetFaults(tc.faults)
 				if _, err := s.CreateSession(t.Context(), agentbay.SessionSpec{}); !errors.Is(err, tc.want) {
 					t.Errorf("CreateSession: %v, want %s", err, tc.want)
 				}
@@ -287,12 +276,7 @@ func TestCallerWhoLeavesDuringBootLeavesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := baytest.New(t)
 		s := b.Service(t, "mine")
-		b.Host.SetTrouble(func(ctx context.Context, operation string, _ agentbay.SessionID) error {
-			if operation == "start" {
-				<-ctx.Done()
-			}
-			return nil
-		})
+		b.Host.SetFaults(fake.Faults{Boot: time.Hour})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := s.CreateSession(ctx, agentbay.SessionSpec{}); err == nil {
@@ -365,8 +349,8 @@ func TestHostRunningOutEndsTheHeaviestSession(t *testing.T) {
 		})
 		s := b.Service(t, "mine")
 		light, heavy := create(t, s, agentbay.SessionSpec{}), create(t, s, agentbay.SessionSpec{})
-		b.Host.SetUsage(light, runtime.Usage{Disk: 1 << 20})
-		b.Host.SetUsage(heavy, runtime.Usage{Disk: 6 << 30})
+		written := map[agentbay.SessionID]int64{light: 1 << 20, heavy: 6 << 30}
+		b.Host.SetFaults(fake.Faults{Usage: func(id agentbay.SessionID) runtime.Usage { return runtime.Usage{Disk: written[id]} }})
 
 		free.Store(3 << 29) // 1.5 GiB: no new sessions, but those that are there go on
 		time.Sleep(time.Minute)

@@ -42,7 +42,7 @@ func sweepOne(t *testing.T, recorded agentbay.State, machine string, kept bool) 
 			ID: id, Image: "code_latest", ImageDigest: "sha256:c0de01", State: recorded,
 			IdleTimeout: time.Minute, CreatedAt: time.Now(), Token: "tok-x",
 		},
-		Runtime: "host", GuestToken: "tok-guest", ActiveAt: time.Now(),
+		Runtime: "fake", GuestToken: "tok-guest", ActiveAt: time.Now(),
 	}
 	if recorded == agentbay.Finished {
 		x.EndReason, x.EndedAt = "out of memory", time.Now()
@@ -59,7 +59,7 @@ func sweepOne(t *testing.T, recorded agentbay.State, machine string, kept bool) 
 			must(t, b.Host.Start(t.Context(), runtime.Spec{ID: id, Token: x.GuestToken}))
 		}
 		if machine == "dead" {
-			b.Host.Kill(id, "killed")
+			must(t, b.Host.Kill(id, "killed"))
 		}
 		if kept && (recorded != "" || machine != "none") {
 			must(t, b.Images.Acquire(x.ImageDigest, id))
@@ -233,7 +233,7 @@ type history struct {
 // killedAfter runs a server until it is killed, and another after it. It reports
 // whether the first had nothing left to do when it was to be killed.
 func killedAfter(t *testing.T, steps int) (survived bool) {
-	dir, host, images := t.TempDir(), &baytest.Host{Guest: baytest.Guest}, baytest.Images()
+	dir, host, images := t.TempDir(), baytest.NewHost(), baytest.Images()
 	db, err := store.Open(t.Context(), dir)
 	must(t, err)
 	defer db.Close()
@@ -263,7 +263,7 @@ func killedAfter(t *testing.T, steps int) (survived bool) {
 
 func start(t *testing.T, db *store.Store, rt runtime.Runtime, images bay.Images, warm map[string]int) *bay.Bay {
 	b := &bay.Bay{
-		Store: db, Images: images, Runtimes: map[string]runtime.Runtime{"host": rt}, Warm: warm,
+		Store: db, Images: images, Runtimes: map[string]runtime.Runtime{"fake": rt}, Warm: warm,
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	must(t, b.Start(t.Context()))

@@ -11,27 +11,16 @@ import (
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/bay/baytest"
 	"github.com/agentbay/agentbay/internal/image"
+	"github.com/agentbay/agentbay/internal/runtime/fake"
 	"github.com/agentbay/agentbay/internal/store"
 	"github.com/agentbay/agentbay/tool"
 )
 
-// slowBoot makes every boot last a second.
-func slowBoot(ctx context.Context, operation string, _ agentbay.SessionID) error {
-	if operation != "start" {
-		return nil
-	}
-	select {
-	case <-time.After(time.Second):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
+// warm keeps n sessions ready, on a host where each boot lasts a second.
 func warm(n int) func(*baytest.Bay) {
 	return func(b *baytest.Bay) {
 		b.Warm = map[string]int{"linux_latest": n}
-		b.Host.SetTrouble(slowBoot)
+		b.Host.SetFaults(fake.Faults{Boot: time.Second})
 	}
 }
 

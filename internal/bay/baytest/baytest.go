@@ -32,12 +32,12 @@ func New(t testing.TB, options ...func(*Bay)) *Bay {
 	}
 	t.Cleanup(func() { db.Close() })
 	b := &Bay{
-		Host:   &Host{Guest: Guest},
+		Host:   NewHost(),
 		Images: Images(),
 		Bay:    &bay.Bay{Store: db, Log: slog.New(slog.DiscardHandler)},
 	}
 	b.Bay.Images = b.Images
-	b.Runtimes = map[string]runtime.Runtime{"host": b.Host}
+	b.Runtimes = map[string]runtime.Runtime{"fake": b.Host}
 	for _, change := range options {
 		change(b)
 	}
