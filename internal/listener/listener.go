@@ -19,7 +19,7 @@ const (
 	firstByte   = 10 * time.Second // from connecting to saying something
 	maxHeader   = 1 << 20          // bytes of a request's head
 	headerTime  = 15 * time.Second // for a request's head
-	idleTime    = 2 * time.Minute  // between requests
+	idleTime    = 6 * time.Minute  // between requests; clients give up sooner, so none sends into a closed connection
 	maxAccepted = 8192             // connections open at once
 )
 
