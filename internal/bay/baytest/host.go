@@ -10,10 +10,10 @@ import (
 	"github.com/agentbay/agentbay/internal/runtime/fake"
 )
 
-// A Host is a fake runtime whose machines run [Guest], and which remembers what
-// it booted.
+// A Host is a fake runtime that remembers what it booted.
 type Host struct {
 	*fake.Runtime
+	Guest func(runtime.Spec) http.Handler // what answers in a machine; Guest unless a test has another
 
 	mu    sync.Mutex
 	specs map[agentbay.SessionID]runtime.Spec // guarded by mu
@@ -21,12 +21,12 @@ type Host struct {
 
 // NewHost makes a host without machines.
 func NewHost() *Host {
-	h := &Host{specs: map[agentbay.SessionID]runtime.Spec{}}
+	h := &Host{Guest: Guest, specs: map[agentbay.SessionID]runtime.Spec{}}
 	h.Runtime = &fake.Runtime{Guest: func(s fake.Spec) (http.Handler, error) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		h.specs[s.ID] = s.Spec
-		return Guest(s.Spec), nil
+		return h.Guest(s.Spec), nil
 	}}
 	return h
 }

@@ -4,6 +4,7 @@ package servicetest
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,8 +18,8 @@ import (
 )
 
 // Run runs the suite. open returns the services of two API keys of one bay that
-// has the images code_latest and linux_latest; it is called once a test, and what
-// it opened may be closed at the test's end.
+// has the images code_latest and linux_latest. It is called once a test; it may
+// return the same ones again, and sessions of others may be there.
 func Run(t *testing.T, open func(t *testing.T) (mine, other agentbay.Service)) {
 	for name, test := range map[string]func(*testing.T, agentbay.Service, agentbay.Service){
 		"CreateReturnsAWorkingSession":     createWorks,
@@ -63,6 +64,7 @@ func createWorks(t *testing.T, s, _ agentbay.Service) {
 }
 
 func createRefuses(t *testing.T, s, _ agentbay.Service) {
+	mark := newMark()
 	for name, spec := range map[string]agentbay.SessionSpec{
 		"unknown image":     {Image: "no_such_image"},
 		"negative time-out": {IdleTimeout: -time.Second},
@@ -73,15 +75,21 @@ func createRefuses(t *testing.T, s, _ agentbay.Service) {
 		"NUL":               {Labels: map[string]string{"x": "a\x00b"}},
 		"101 labels":        {Labels: many(101)},
 	} {
+		if name == "unknown image" || name == "negative time-out" {
+			spec.Labels = mark
+		}
 		if _, err := s.CreateSession(t.Context(), spec); !errors.Is(err, agentbay.Invalid) {
 			t.Errorf("CreateSession with %s: %v, want Invalid", name, err)
 		}
 	}
-	page, err := s.Sessions(t.Context(), agentbay.SessionQuery{})
+	page, err := s.Sessions(t.Context(), agentbay.SessionQuery{Labels: mark})
 	if err != nil || page.Total != 0 {
 		t.Errorf("after refusals there are %+v, %v", page, err)
 	}
 }
+
+// newMark makes a label that no other session has.
+func newMark() map[string]string { return map[string]string{"mark": rand.Text()} }
 
 func many(n int) map[string]string {
 	labels := map[string]string{}
@@ -116,13 +124,14 @@ func unknown(t *testing.T, s, _ agentbay.Service) {
 }
 
 func tenants(t *testing.T, mine, other agentbay.Service) {
-	info := create(t, mine, agentbay.SessionSpec{Labels: map[string]string{"a": "b"}})
+	mark := newMark()
+	info := create(t, mine, agentbay.SessionSpec{Labels: mark})
 	for name, err := range everything(t.Context(), other, info.ID) {
 		if !errors.Is(err, agentbay.NotFound) {
 			t.Errorf("%s of another key's session: %v, want NotFound", name, err)
 		}
 	}
-	page, err := other.Sessions(t.Context(), agentbay.SessionQuery{Labels: map[string]string{"a": "b"}})
+	page, err := other.Sessions(t.Context(), agentbay.SessionQuery{Labels: mark})
 	if err != nil || page.Total != 0 || len(page.Sessions) != 0 {
 		t.Errorf("another key lists %+v, %v", page, err)
 	}
@@ -132,7 +141,8 @@ func tenants(t *testing.T, mine, other agentbay.Service) {
 }
 
 func deleted(t *testing.T, s, _ agentbay.Service) {
-	ctx, info := t.Context(), create(t, s, agentbay.SessionSpec{})
+	mark := newMark()
+	ctx, info := t.Context(), create(t, s, agentbay.SessionSpec{Labels: mark})
 	if err := s.DeleteSession(ctx, info.ID); err != nil {
 		t.Fatalf("DeleteSession: %v", err)
 	}
@@ -156,7 +166,7 @@ func deleted(t *testing.T, s, _ agentbay.Service) {
 			t.Errorf("%s after DeleteSession: %v, want NotFound, saying so", name, err)
 		}
 	}
-	if page, err := s.Sessions(ctx, agentbay.SessionQuery{}); err != nil || page.Total != 0 {
+	if page, err := s.Sessions(ctx, agentbay.SessionQuery{Labels: mark}); err != nil || page.Total != 0 {
 		t.Errorf("deleted session is listed: %+v, %v", page, err)
 	}
 }
@@ -170,12 +180,13 @@ func pause(t *testing.T) {
 }
 
 func paging(t *testing.T, s, _ agentbay.Service) {
+	mark := newMark()
 	var made []agentbay.SessionID
 	for range 5 {
-		made = append(made, create(t, s, agentbay.SessionSpec{Image: "code_latest"}).ID)
+		made = append(made, create(t, s, agentbay.SessionSpec{Image: "code_latest", Labels: mark}).ID)
 	}
 	var seen []agentbay.SessionID
-	for q := (agentbay.SessionQuery{Limit: 2}); ; {
+	for q := (agentbay.SessionQuery{Labels: mark, Limit: 2}); ; {
 		page, err := s.Sessions(t.Context(), q)
 		if err != nil || page.Total != 5 || len(page.Sessions) > 2 {
 			t.Fatalf("page: %+v, %v", page, err)
@@ -210,9 +221,15 @@ func listRefuses(t *testing.T, s, _ agentbay.Service) {
 
 func labels(t *testing.T, s, _ agentbay.Service) {
 	ctx := t.Context()
-	info := create(t, s, agentbay.SessionSpec{Labels: map[string]string{"env": "test", "team": "a"}})
-	create(t, s, agentbay.SessionSpec{Labels: map[string]string{"env": "test"}})
-	want := map[string]string{"env": "prod", "ü": "\" \\ 雪"}
+	mark := newMark()
+	with := func(more map[string]string) map[string]string {
+		all := maps.Clone(mark)
+		maps.Copy(all, more)
+		return all
+	}
+	info := create(t, s, agentbay.SessionSpec{Labels: with(map[string]string{"env": "test", "team": "a"})})
+	create(t, s, agentbay.SessionSpec{Labels: with(map[string]string{"env": "test"})})
+	want := with(map[string]string{"env": "prod", "ü": "\" \\ 雪"})
 	if err := s.SetLabels(ctx, info.ID, want); err != nil {
 		t.Fatalf("SetLabels: %v", err)
 	}
@@ -220,12 +237,12 @@ func labels(t *testing.T, s, _ agentbay.Service) {
 		filter map[string]string
 		total  int
 	}{
-		{map[string]string{"env": "test"}, 1},
-		{map[string]string{"env": "prod"}, 1},
-		{map[string]string{"env": "Prod"}, 0},
-		{map[string]string{"team": "a"}, 0},
+		{with(map[string]string{"env": "test"}), 1},
+		{with(map[string]string{"env": "prod"}), 1},
+		{with(map[string]string{"env": "Prod"}), 0},
+		{with(map[string]string{"team": "a"}), 0},
 		{want, 1},
-		{nil, 2},
+		{mark, 2},
 	} {
 		if page, err := s.Sessions(ctx, agentbay.SessionQuery{Labels: tc.filter}); err != nil || page.Total != tc.total {
 			t.Errorf("labels %v find %+v, %v; want %d", tc.filter, page, err, tc.total)
