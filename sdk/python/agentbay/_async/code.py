@@ -13,7 +13,7 @@ from .._common.code import (
     parse_code_result,
     parse_value,
 )
-from .._common.wire import ANSWER_GRACE_MS
+from .._common.wire import ANSWER_GRACE_MS, LONGEST_TIMEOUT_MS
 from .socket import SocketError
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class AsyncCode:
     ) -> EnhancedCodeExecutionResult:
         params = {"language": language, "timeoutS": timeout_s, "code": code}
         target = self.session._server_of("run_code") or "wuying_codespace"
-        deadline = time.monotonic() + timeout_s + ANSWER_GRACE_MS / 1000
+        limit = min(timeout_s * 1000 + ANSWER_GRACE_MS, LONGEST_TIMEOUT_MS)
+        deadline = time.monotonic() + limit / 1000
         try:
             async with await self.session._open_socket() as socket:
                 data = {"method": "run_code", "mode": "stream", "params": params}

@@ -14,6 +14,7 @@ from .._common.version import VERSION
 from .._common.wire import (
     API_VERSION,
     LINK_TIMEOUT_MS,
+    LONGEST_TIMEOUT_MS,
     Reply,
     link_tool_result,
     new_link_request_id,
@@ -90,7 +91,7 @@ class AsyncTransport:
 
     def _timeout(self, read_ms: int | None, connect_ms: int | None) -> httpx.Timeout:
         default = self.settings.timeout_ms
-        read = (read_ms or default) / 1000
+        read = min(read_ms or default, LONGEST_TIMEOUT_MS) / 1000
         return httpx.Timeout(read, connect=(connect_ms or default) / 1000, pool=None)
 
     @staticmethod

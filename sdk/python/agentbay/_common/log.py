@@ -19,6 +19,7 @@ from pathlib import Path
 from .config import environment
 
 ROOT = logging.getLogger("agentbay")
+ROOT.addHandler(logging.NullHandler())  # else Python prints warnings of who asked for none
 
 _SECRETS = [
     (re.compile(r"(?i)(bearer[\s+]+)[^\s\"'&,}]+"), r"\1***"),

@@ -15,6 +15,9 @@ API_VERSION = "2025-05-06"
 LINK_TIMEOUT_MS = 900_000
 """How long a tool call over a session's link may take."""
 
+LONGEST_TIMEOUT_MS = 30 * 24 * 3600 * 1000
+"""What every longer time limit means; sockets cannot wait for centuries."""
+
 ANSWER_GRACE_MS = 10_000
 """How much longer than a tool's own time limit its answer is waited for."""
 

@@ -216,7 +216,6 @@ def test_tools_are_called_by_name(way: Session) -> None:
         ("no_such_tool", {}),
         ("", {}),
         ("../shell", {}),
-        ("shell", {}),
         ("shell", {"command": 5}),
         ("shell", {"command": ["true"]}),
         ("shell", {"command": "true", "timeout_ms": "soon"}),
