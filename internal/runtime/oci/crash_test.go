@@ -38,10 +38,12 @@ func crashServer(dir string) {
 		group.Go(func() {
 			for n := 0; ; n++ {
 				id := agentbay.SessionID(fmt.Sprintf("p%d-w%d-%d", os.Getpid(), worker, n))
-				r.Start(context.Background(), runtime.Spec{
+				if err := r.Start(context.Background(), runtime.Spec{
 					ID: id, Layers: []string{filepath.Join(dir, "..", "upper"), filepath.Join(dir, "..", "lower")}, Guest: []string{program},
-				})
-				if n%2 == 0 {
+				}); err != nil {
+					fmt.Fprintln(os.Stderr, err)
+				}
+				if n%2 == 1 {
 					r.Stop(context.Background(), id)
 				}
 			}
@@ -60,7 +62,7 @@ func TestNothingIsLostOrLeftByKill(t *testing.T) {
 		}
 		adopted, dead := 0, 0
 		for range rounds {
-			l.crash(time.Duration(rand.IntN(1500)) * time.Millisecond)
+			l.crash(time.Duration(rand.IntN(2000)) * time.Millisecond)
 			a, d := l.recover()
 			adopted, dead = adopted+a, dead+d
 		}
