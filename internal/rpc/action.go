@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/agentbay/agentbay"
-	"github.com/agentbay/agentbay/tool"
 )
 
 // missing is what we do not do yet, one action a line. It shrinks by hand and
@@ -35,8 +34,8 @@ type call struct {
 type answer struct {
 	data    any
 	page    *page
-	refused error       // told in a 200, beside data
-	reply   *tool.Reply // streamed as data
+	refused error      // told in a 200, beside data
+	reply   *toolReply // streamed as data
 }
 
 // actions is every action there is.

@@ -94,6 +94,7 @@ type wireResult struct {
 	Content []struct {
 		Type string `json:"type"`
 		Text string `json:"text"`
+		Blob string `json:"blob"`
 	} `json:"content"`
 	IsError bool `json:"isError"`
 }

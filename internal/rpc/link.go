@@ -19,10 +19,10 @@ const maxUnproved = 1 << 20
 // A linkCall is one tool call sent over a session's link. The server's name is
 // sent as well and says nothing that the tool's does not.
 type linkCall struct {
-	Tool      string          `json:"tool"`
-	Args      json.RawMessage `json:"args"`
-	RequestID string          `json:"requestId"`
-	Token     string          `json:"token"`
+	Tool      string
+	Args      json.RawMessage // checked by who decodes them
+	RequestID string
+	Token     string
 }
 
 // A linkAnswer is what a link says of a call. A result streams between its
@@ -86,9 +86,22 @@ func (d *Door) enterLink(x *exchange, perform func(*exchange, agentbay.Service, 
 	return perform(x, bay, tool.Call{Name: in.Tool, Args: in.Args})
 }
 
-// parseCall reads the body of a link call.
+// parseCall reads the body of a link call. The arguments are a piece of it.
 func parseCall(body []byte) (in linkCall, err error) {
-	if err := json.Unmarshal(body, &in); err != nil {
+	err = eachMember(body, func(name string, value []byte) error {
+		switch name {
+		case "tool":
+			return json.Unmarshal(value, &in.Tool)
+		case "requestId":
+			return json.Unmarshal(value, &in.RequestID)
+		case "token":
+			return json.Unmarshal(value, &in.Token)
+		case "args":
+			in.Args = value
+		}
+		return nil
+	})
+	if err != nil {
 		return in, agentbay.Wrap(err, agentbay.Invalid, "the body is not the JSON of a tool call: %s", jsonProblem(err))
 	}
 	if in.Tool == "" {

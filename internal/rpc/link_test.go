@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -34,6 +35,29 @@ func TestLinkCallsATool(t *testing.T) {
 	}
 	if l := log.String(); !strings.Contains(l, got.RequestID) || !strings.Contains(l, "link-1") || strings.Contains(l, testToken) {
 		t.Errorf("the log lacks a request ID, or has the token: %s", l)
+	}
+}
+
+func TestBytesOfAnEmptyFileAreStillAnAnswer(t *testing.T) {
+	bay := newMemBay()
+	var text string
+	bay.call = func(context.Context, tool.Call) (*tool.Reply, error) { return textReply(text), nil }
+	srv, _ := serve(t, bay)
+	for _, tc := range []struct{ name, args, text, want string }{
+		{"read_file", `{"path":"/f","format":"binary"}`, "", `[{"type":"text","text":"","blob":"\n"}]`},
+		{"read_file", `{"path":"/f","format":"binary"}`, "aGk=", `[{"type":"text","text":"aGk="}]`},
+		{"read_file", `{"path":"/f","format":"text"}`, "", `[{"type":"text","text":""}]`},
+		{"read_file", `{"path":"/f"}`, "", `[{"type":"text","text":""}]`},
+		{"shell", `{"format":"binary"}`, "", `[{"type":"text","text":""}]`},
+	} {
+		text = tc.text
+		want := `{"content":` + tc.want + `,"isError":false}`
+		if _, body := link(t, srv, "callTool", `{"tool":"`+tc.name+`","args":`+tc.args+`}`); !bytes.Contains(body, []byte(want)) {
+			t.Errorf("link, %s %s of %q: %s, want %s", tc.name, tc.args, text, body, want)
+		}
+		if _, body := act(t, srv, "CallMcpTool", "SessionId", testID, "Name", tc.name, "Args", tc.args); !bytes.Contains(body, []byte(want)) {
+			t.Errorf("action, %s %s of %q: %s, want %s", tc.name, tc.args, text, body, want)
+		}
 	}
 }
 
@@ -385,9 +409,14 @@ func FuzzEscaper(f *testing.F) {
 	})
 }
 
+// FuzzLinkCall checks that whatever is JSON is understood as the standard library
+// understands it.
 func FuzzLinkCall(f *testing.F) {
 	f.Add([]byte(`{"tool":"shell","args":{"a":1},"requestId":"r","token":"t"}`))
-	f.Add([]byte(`{"tool":"shell","args":null}`))
+	f.Add([]byte(` { "tool" : "a\\\"" , "x" : [ {"}":"]\\"} , -1.5e3 , null ] , "args" : null } `))
+	f.Add([]byte(`{"tool":"shell","args":{"a":"\\\\"},"n":1,"t":true}`))
+	f.Add([]byte(`{}`))
+	f.Add([]byte(`{"tool":"a",}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		in, err := parseCall(b)
 		if err != nil && agentbay.CodeOf(err) != agentbay.Invalid {
@@ -395,6 +424,18 @@ func FuzzLinkCall(f *testing.F) {
 		}
 		if err == nil && (in.Tool == "" || in.Args != nil && !bytes.HasPrefix(in.Args, []byte("{"))) {
 			t.Errorf("%s: %+v", b, in)
+		}
+		var members map[string]json.RawMessage
+		if json.Unmarshal(b, &members) != nil || members == nil {
+			return
+		}
+		found := map[string]json.RawMessage{}
+		err = eachMember(b, func(name string, value []byte) error {
+			found[name] = value
+			return nil
+		})
+		if err != nil || !maps.EqualFunc(found, members, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+			t.Errorf("%s: %q, %v; want %q", b, found, err, members)
 		}
 	})
 }

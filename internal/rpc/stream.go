@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/agentbay/agentbay"
-	"github.com/agentbay/agentbay/tool"
 )
 
 // How much of a tool's answer is held at a time.
@@ -15,6 +14,10 @@ const (
 	readSize  = 32 << 10
 	writeSize = 64 << 10
 )
+
+// noBytes is beside the empty text that is the base64 of no bytes. Clients that
+// take an empty text for none look here next, and find what decodes to no bytes.
+const noBytes = `,"blob":"\n"`
 
 type buffers struct{ in, out []byte }
 
@@ -26,7 +29,7 @@ var bufferPool = sync.Pool{New: func() any {
 // no more than a piece of the reply at a time. If the reply breaks off before
 // anything was sent, that is the error; later the connection is cut, because
 // the client has already been told of success.
-func (x *exchange) stream(head []byte, reply *tool.Reply, tail string) error {
+func (x *exchange) stream(head []byte, reply *toolReply, tail string) error {
 	defer reply.Body.Close()
 	b := bufferPool.Get().(*buffers)
 	defer bufferPool.Put(b)
@@ -34,8 +37,10 @@ func (x *exchange) stream(head []byte, reply *tool.Reply, tail string) error {
 	out := append(b.out[:0], head...)
 	out = append(out, `{"content":[{"type":"text","text":"`...)
 	var esc escaper
+	empty := true
 	for {
 		n, err := reply.Body.Read(b.in)
+		empty = empty && n == 0
 		out = esc.append(out, b.in[:n])
 		if err == io.EOF {
 			break
@@ -52,7 +57,11 @@ func (x *exchange) stream(head []byte, reply *tool.Reply, tail string) error {
 		out = out[:0]
 	}
 	out = esc.close(out)
-	out = append(out, `"}],"isError":`...)
+	out = append(out, '"')
+	if empty && reply.base64 && !reply.Failed {
+		out = append(out, noBytes...)
+	}
+	out = append(out, `}],"isError":`...)
 	out = append(out, boolText(reply.Failed)...)
 	out = append(append(out, '}'), tail...)
 	_, err := x.Write(out)

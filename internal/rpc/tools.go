@@ -76,13 +76,31 @@ func objectOf(args json.RawMessage) (json.RawMessage, error) {
 	return nil, agentbay.Errorf(agentbay.Invalid, "the arguments of a tool must be a JSON object")
 }
 
+// A toolReply is a tool's reply on its way to a client.
+type toolReply struct {
+	*tool.Reply
+	base64 bool // its text is bytes in base64
+}
+
 // run calls a tool. Arguments the tool does not take are its failure, as they
 // are where it runs.
-func run(ctx context.Context, bay agentbay.Service, id agentbay.SessionID, c tool.Call) (*tool.Reply, error) {
+func run(ctx context.Context, bay agentbay.Service, id agentbay.SessionID, c tool.Call) (*toolReply, error) {
 	reply, err := bay.CallTool(ctx, id, c)
 	if agentbay.CodeOf(err) == agentbay.Invalid {
 		text := "Execution failed. Error code:-32602 Error message: " + agentbay.MessageOf(err)
-		return &tool.Reply{Failed: true, Body: io.NopCloser(strings.NewReader(text))}, nil
+		return &toolReply{Reply: &tool.Reply{Failed: true, Body: io.NopCloser(strings.NewReader(text))}}, nil
 	}
-	return reply, err
+	if err != nil {
+		return nil, err
+	}
+	return &toolReply{reply, readsBytes(c)}, nil
+}
+
+// readsBytes reports whether c reads a file as bytes.
+func readsBytes(c tool.Call) bool {
+	if c.Name != tool.ReadFile.Name {
+		return false
+	}
+	in, err := tool.ReadFile.Decode(c.Args)
+	return err == nil && in.Format == "binary"
 }
