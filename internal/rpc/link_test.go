@@ -76,6 +76,7 @@ func TestLinkRefuses(t *testing.T) {
 		"ended session":        {"session-over", testToken, call, 410, "InvalidMcpSession.NotFound"},
 		"no JSON":              {testID, testToken, `{"tool":`, 400, "InvalidParameter"},
 		"two of them":          {testID, testToken, call + call, 400, "InvalidParameter"},
+		"a comma too many":     {testID, testToken, `{"tool":"shell",}`, 400, "InvalidParameter"},
 		"a list":               {testID, testToken, `[]`, 400, "InvalidParameter"},
 		"no tool":              {testID, testToken, `{}`, 400, "InvalidParameter"},
 		"arguments are text":   {testID, testToken, `{"tool":"shell","args":"{}"}`, 400, "InvalidParameter"},

@@ -35,7 +35,7 @@ func eachMember(b []byte, f func(name string, value []byte) error) error {
 		if b[0] == '}' {
 			break
 		}
-		if b[0] != ',' {
+		if next := skipSpace(b[1:]); b[0] != ',' || len(next) == 0 || next[0] != '"' {
 			return errNoObject
 		}
 	}
