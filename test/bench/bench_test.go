@@ -291,4 +291,3 @@ func rss(b *testing.B, pid int) int64 {
 	}
 	return kb << 10
 }
-
