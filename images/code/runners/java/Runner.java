@@ -66,8 +66,8 @@ public final class Runner {
   }
 
   public static void main(String[] args) throws Exception {
-    Runner runner = new Runner(new FileOutputStream("/dev/fd/4"));
-    Thread reader = new Thread(() -> runner.receive("/dev/fd/3"), "requests");
+    Runner runner = new Runner(new FileOutputStream("/proc/self/fd/4"));
+    Thread reader = new Thread(() -> runner.receive("/proc/self/fd/3"), "requests");
     reader.setDaemon(true);
     reader.start();
     runner.warm();

@@ -12,8 +12,8 @@ local({
   limit <- as.integer(commandArgs(trailingOnly = TRUE)[1]) # bytes an event may have
   max_text <- 1048576L # longest text/plain of a result, in characters
 
-  requests <- file("/dev/fd/3", "rb", blocking = TRUE, raw = TRUE)
-  events <- file("/dev/fd/4", "wb", blocking = TRUE, raw = TRUE)
+  requests <- file("/proc/self/fd/3", "rb", blocking = TRUE, raw = TRUE)
+  events <- file("/proc/self/fd/4", "wb", blocking = TRUE, raw = TRUE)
 
   silent <- TRUE # while nobody listens yet
 
