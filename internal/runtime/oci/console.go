@@ -35,7 +35,7 @@ func readConsole(r io.ReadCloser) *console {
 func (c *console) read(r io.ReadCloser) {
 	defer close(c.ended)
 	defer r.Close()
-	buf := make([]byte, tailSize)
+	buf := make([]byte, 4*tailSize)
 	if c.awaitReady(r, buf) {
 		close(c.ready)
 		c.drain(r, buf)
@@ -68,8 +68,8 @@ func (c *console) awaitReady(r io.Reader, buf []byte) bool {
 	return false
 }
 
-// drain reads on, so that the guest never blocks, but not faster than a few
-// hundred kilobytes a second, so that a flood costs the host nothing.
+// drain reads on, so that the guest never blocks, but not faster than a
+// megabyte a second, so that a flood costs the host nothing.
 func (c *console) drain(r io.Reader, buf []byte) {
 	for {
 		n, err := r.Read(buf)

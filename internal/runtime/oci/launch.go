@@ -54,6 +54,10 @@ func (r *Runtime) boot(ctx context.Context, m *machine, spec runtime.Spec) error
 	if err := l.awaitReady(ctx); err != nil {
 		return err
 	}
+	// The OCI runtime's own notes hold the guest's secret, and are not read again.
+	if err := os.RemoveAll(l.path(stateDir)); err != nil {
+		return full(err, "the OCI runtime's state could not be removed")
+	}
 	// With its process on record the machine will be adopted, so it must be up.
 	return full(l.record(), "cannot write to the ledger")
 }
@@ -204,6 +208,14 @@ const guestPath = "/.agentbay/guest"
 func (l *launch) writeTop() error {
 	for _, dir := range []string{"etc", "proc", "sys", "dev", ".agentbay"} {
 		if err := os.Mkdir(filepath.Join(l.path(topDir), dir), 0o755); err != nil {
+			return err
+		}
+	}
+	// Where X servers put their sockets. gVisor would lay a tmpfs on an empty
+	// /tmp, which takes memory and knows no disk limit.
+	for _, dir := range []string{"tmp", "tmp/.X11-unix"} {
+		path := filepath.Join(l.path(topDir), dir)
+		if err := errors.Join(os.Mkdir(path, 0o755), os.Chmod(path, 0o777|os.ModeSticky)); err != nil {
 			return err
 		}
 	}

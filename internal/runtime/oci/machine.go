@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -33,6 +34,9 @@ type machine struct {
 	console *console // nil for an adopted machine
 	process *os.File // pidfd; nil if there is none to watch
 
+	connMu sync.Mutex
+	conns  map[*conn]struct{} // guarded by connMu; nil once the machine has ended
+
 	endOnce sync.Once
 	done    chan struct{} // closed when the machine has ended
 	exit    runtime.Exit  // set before done is closed
@@ -41,7 +45,7 @@ type machine struct {
 func newMachine(r *Runtime, id agentbay.SessionID) *machine {
 	return &machine{
 		rt: r, id: id, dir: filepath.Join(r.opt.StateDir, machinesDir, string(id)),
-		cancel: func() {}, booted: make(chan struct{}), done: make(chan struct{}),
+		cancel: func() {}, booted: make(chan struct{}), done: make(chan struct{}), conns: map[*conn]struct{}{},
 	}
 }
 
@@ -67,7 +71,47 @@ func (m *machine) end(reason string) {
 	m.endOnce.Do(func() {
 		m.exit = runtime.Exit{Reason: reason}
 		close(m.done)
+		m.hangUp()
 	})
+}
+
+// A conn is a connection to a machine's guest. It is closed when the machine
+// ends: a dead sandbox sends no farewell.
+type conn struct {
+	*net.TCPConn
+	m *machine
+}
+
+// keep takes charge of a connection, unless the machine has ended meanwhile.
+func (m *machine) keep(c net.Conn) (net.Conn, bool) {
+	kept := &conn{c.(*net.TCPConn), m}
+	m.connMu.Lock()
+	defer m.connMu.Unlock()
+	if m.conns == nil {
+		c.Close()
+		return nil, false
+	}
+	m.conns[kept] = struct{}{}
+	return kept, true
+}
+
+// Close closes the connection.
+func (c *conn) Close() error {
+	c.m.connMu.Lock()
+	delete(c.m.conns, c)
+	c.m.connMu.Unlock()
+	return c.TCPConn.Close()
+}
+
+// hangUp closes every connection there is, and with them all there will be.
+func (m *machine) hangUp() {
+	m.connMu.Lock()
+	conns := m.conns
+	m.conns = nil
+	m.connMu.Unlock()
+	for c := range conns {
+		c.TCPConn.Close()
+	}
 }
 
 // watch opens the machine's process and calls end when it ends. It fails if the

@@ -292,14 +292,16 @@ func (r *Runtime) Dial(ctx context.Context, id agentbay.SessionID) (net.Conn, er
 		return nil, agentbay.Errorf(agentbay.NotFound, "machine %s is not running", id)
 	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(m.rec.Place.Addr.String(), strconv.Itoa(guest.Port)))
+	c, err := d.DialContext(ctx, "tcp", net.JoinHostPort(m.rec.Place.Addr.String(), strconv.Itoa(guest.Port)))
+	if err != nil && m.alive() {
+		return nil, agentbay.Wrap(err, agentbay.Unavailable, "the guest of machine %s does not take the connection; try again", id)
+	}
 	if err == nil {
-		return conn, nil
+		if kept, ok := m.keep(c); ok {
+			return kept, nil
+		}
 	}
-	if !m.alive() {
-		return nil, agentbay.Errorf(agentbay.NotFound, "machine %s is not running", id)
-	}
-	return nil, agentbay.Wrap(err, agentbay.Unavailable, "the guest of machine %s does not take the connection; try again", id)
+	return nil, agentbay.Errorf(agentbay.NotFound, "machine %s is not running", id)
 }
 
 // Wait implements [runtime.Runtime].
