@@ -13,22 +13,25 @@ import (
 // A Host is a fake runtime that remembers what it booted.
 type Host struct {
 	*fake.Runtime
-	Guest func(runtime.Spec) http.Handler // what answers in a machine; Guest unless a test has another
 
 	mu    sync.Mutex
 	specs map[agentbay.SessionID]runtime.Spec // guarded by mu
 }
 
-// NewHost makes a host without machines.
+// NewHost makes a host whose machines will run [Guest].
 func NewHost() *Host {
-	h := &Host{Guest: Guest, specs: map[agentbay.SessionID]runtime.Spec{}}
-	h.Runtime = &fake.Runtime{Guest: func(s fake.Spec) (http.Handler, error) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.specs[s.ID] = s.Spec
-		return h.Guest(s.Spec), nil
-	}}
-	return h
+	return &Host{
+		Runtime: &fake.Runtime{Guest: func(s fake.Spec) (http.Handler, error) { return Guest(s.Spec), nil }},
+		specs:   map[agentbay.SessionID]runtime.Spec{},
+	}
+}
+
+// Start boots a machine.
+func (h *Host) Start(ctx context.Context, spec runtime.Spec) error {
+	h.mu.Lock()
+	h.specs[spec.ID] = spec
+	h.mu.Unlock()
+	return h.Runtime.Start(ctx, spec)
 }
 
 // Specs returns what every machine was booted from of which something is left.
