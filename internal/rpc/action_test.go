@@ -204,6 +204,7 @@ func TestActions(t *testing.T) {
 		"labels":                     {"GetLabel", []string{"SessionId", testID}, 200, "ok", `{"Labels":"{\"k\":\"<v 1>\"}"}`},
 		"labels, none":               {"GetLabel", []string{"SessionId", "bare"}, 200, "ok", `{"Labels":"{}"}`},
 		"info":                       {"GetMcpResource", []string{"SessionId", testID}, 200, "ok", `resourceId=p-`},
+		"info has a ticket":          {"GetMcpResource", []string{"SessionId", testID}, 200, "ok", `"Ticket":"` + testToken + `"`},
 		"info, ended":                {"GetMcpResource", []string{"SessionId", "ended"}, 400, "InvalidMcpSession.NotFound", "not found"},
 		"link":                       {"GetLink", []string{"SessionId", testID, "ProtocolType", "https", "Port", "30100", "Option", "{}"}, 400, "NotSupported", "does not offer links to ports"},
 		"link, unknown":              {"GetLink", []string{"SessionId", "s-1"}, 400, "InvalidMcpSession.NotFound", "not found"},

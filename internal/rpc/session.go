@@ -338,6 +338,7 @@ func getResource(ctx context.Context, c *call, p sessionParams) (answer, error) 
 			ConnectionProperties: "{}",
 			ResourceID:           resourceID(s.ID),
 			ResourceType:         "AIAgent",
+			Ticket:               s.Token, // what opens the session to who holds it
 		},
 	}}, nil
 }
