@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -20,8 +21,9 @@ func (a *app) envCommand() *cobra.Command {
 		Use:   "env",
 		Short: "Print what to set so that AgentBay SDKs use this bay",
 		Long: `Print, as lines for a shell, the environment variables with which the AgentBay SDKs
-of any language use the bay that runs on --data, with its first key. What a bay
-calls itself with --public-url is printed, else where it listens.`,
+of any language use the bay that runs on --data, with its first key, or that in
+AGENTBAY_API_KEY where "agentbay up" has not made one. What a bay calls itself with
+--public-url is printed, else where it listens.`,
 		Example: `  eval "$(agentbay env)"
   agentbay env --sdk java`,
 		Args: cobra.NoArgs,
@@ -57,6 +59,9 @@ func (a *app) variables(sdk string) ([]shellVar, error) {
 	}
 	key, err := a.readFirstKey()
 	if err != nil {
+		key = os.Getenv("AGENTBAY_API_KEY")
+	}
+	if key == "" {
 		return nil, err
 	}
 	endpoint, isTLS := strings.CutPrefix(cmp.Or(s.PublicURL, s.Endpoint), "https://")
