@@ -141,12 +141,9 @@ func parseInfo(name, text string) *fileInfo {
 	return i
 }
 
-// parseMode reads the permission bits, "0644" or "-rw-r--r--", and the kind.
+// parseMode reads the permissions, in octal, and what kind of file it is.
 func parseMode(values map[string]string) fs.FileMode {
-	bits, err := strconv.ParseUint(values["mode"], 8, 12)
-	if err != nil {
-		bits = symbolicBits(values["permissions"])
-	}
+	bits, _ := strconv.ParseUint(values["permissions"], 8, 12)
 	mode := fs.FileMode(bits) & fs.ModePerm
 	switch {
 	case values["isDirectory"] == "true":
@@ -155,19 +152,6 @@ func parseMode(values map[string]string) fs.FileMode {
 		mode |= fs.ModeIrregular
 	}
 	return mode
-}
-
-func symbolicBits(s string) (bits uint64) {
-	if len(s) < 9 {
-		return 0
-	}
-	for _, c := range s[len(s)-9:] {
-		bits <<= 1
-		if c != '-' {
-			bits |= 1
-		}
-	}
-	return bits
 }
 
 // ReadDir lists a directory, sorted by name.
