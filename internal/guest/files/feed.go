@@ -108,20 +108,30 @@ func (d *feed) lookLocked(dir string, found func(path string, s stamp)) {
 // noteLocked takes note of one path that is not known, and all below it.
 func (d *feed) noteLocked(path string, found func(string, stamp)) {
 	info, err := os.Lstat(path)
-	if err != nil || d.err != nil {
+	if err != nil {
 		return // it is gone again
 	}
-	if len(d.known) >= maxWatched {
-		d.err = guest.Failf(guest.Unsuccessful, "more than %d files are below %s; watch a directory with fewer", maxWatched, d.root)
+	s := stampOf(info)
+	if !d.addLocked(path, s) {
 		return
 	}
-	s := stampOf(info)
-	d.known[path] = s
-	d.inside[filepath.Dir(path)]++
 	found(path, s)
 	if s.isDir {
 		d.lookLocked(path, found)
 	}
+}
+
+// addLocked makes a path known, unless there are too many.
+func (d *feed) addLocked(path string, s stamp) bool {
+	if d.err == nil && len(d.known) >= maxWatched {
+		d.err = guest.Failf(guest.Unsuccessful, "more than %d files are below %s; watch a directory with fewer", maxWatched, d.root)
+	}
+	if d.err != nil {
+		return false
+	}
+	d.known[path] = s
+	d.inside[filepath.Dir(path)]++
+	return true
 }
 
 func stampOf(info fs.FileInfo) stamp {
@@ -168,9 +178,10 @@ func (d *feed) catchUpLocked() {
 
 // A happening is one thing that the kernel told.
 type happening struct {
-	what happeningKind
-	dir  string // where
-	name string // of what; empty for dir itself
+	what  happeningKind
+	dir   string // where
+	name  string // of what; empty for dir itself
+	isDir bool   // what it is
 }
 
 type happeningKind int
@@ -188,7 +199,7 @@ func (d *feed) happenedLocked(h happening) {
 	path := filepath.Join(h.dir, h.name)
 	switch h.what {
 	case appeared:
-		d.appearedLocked(path)
+		d.appearedLocked(path, h.isDir)
 	case disappeared:
 		d.disappearedLocked(path)
 	case written:
@@ -218,14 +229,16 @@ func (d *feed) writtenLocked(path string) {
 
 // appearedLocked reports what is new. A file that takes the place of another
 // is a change of that file.
-func (d *feed) appearedLocked(path string) {
-	old, ok := d.known[path]
-	if !ok {
-		d.noteLocked(path, func(p string, s stamp) { d.foundLocked(p, s, p != path) })
-		return
-	}
-	if info, err := os.Lstat(path); err == nil && stampOf(info) != old && !old.isDir {
+func (d *feed) appearedLocked(path string, isDir bool) {
+	old, known := d.known[path]
+	info, err := os.Lstat(path)
+	switch {
+	case known && err == nil && !old.isDir && stampOf(info) != old:
 		d.modifiedLocked(path)
+	case !known && err == nil:
+		d.noteLocked(path, func(p string, s stamp) { d.foundLocked(p, s, p != path) })
+	case !known && d.addLocked(path, stamp{isDir: isDir}): // that it is gone again will be told
+		d.foundLocked(path, stamp{isDir: isDir}, false)
 	}
 }
 

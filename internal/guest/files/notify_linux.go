@@ -149,13 +149,15 @@ func (n *notifier) tell(e inEvent, happened func(happening)) (all bool) {
 	}
 	for _, k := range kinds {
 		if e.mask&k.mask != 0 {
-			happened(happening{k.what, dir, e.name})
+			happened(happening{k.what, dir, e.name, e.mask&unix.IN_ISDIR != 0})
 		}
 	}
 	return true
 }
 
+// close ends the notifier. It does not wait for a wake that may be under way,
+// and may wait for who closes.
 func (n *notifier) close() {
 	n.fd = -1
-	n.file.Close()
+	go n.file.Close()
 }

@@ -29,7 +29,7 @@ func detailsOf(path string, info fs.FileInfo) details {
 		return details{created: info.ModTime(), accessed: info.ModTime()}
 	}
 	created := st.Btime
-	if st.Mask&unix.STATX_BTIME == 0 {
+	if st.Mask&unix.STATX_BTIME == 0 || created.Sec == 0 { // not every file system keeps it
 		created = st.Ctime
 	}
 	return details{
