@@ -224,8 +224,12 @@ func (a *app) execStatus(err error) error {
 	case errors.Is(err, context.Canceled):
 		return err
 	}
+	hint := hintFor(agentbay.CodeOf(err), "agentbay session exec")
+	if errors.Is(err, context.DeadlineExceeded) {
+		hint = "--timeout gives it longer"
+	}
 	fmt.Fprintln(a.errOut, "agentbay:", err)
-	fmt.Fprintln(a.errOut, "hint:", hintFor(agentbay.CodeOf(err), "agentbay session exec"))
+	fmt.Fprintln(a.errOut, "hint:", hint)
 	return quiet(notRun)
 }
 
