@@ -294,7 +294,6 @@ func TestFailuresSayWhichAndWhy(t *testing.T) {
 		"move below itself": {do(t, c, tool.MoveFile, tool.MoveFileIn{Source: dir, Destination: dir + "/x"}), "Invalid argument"},
 		"search missing":    {do(t, c, tool.SearchFiles, tool.SearchFilesIn{Path: missing, Pattern: "*"}), "No such file or directory"},
 		"search file":       {do(t, c, tool.SearchFiles, tool.SearchFilesIn{Path: empty, Pattern: "*"}), "Not a directory"},
-		"search nothing":    {do(t, c, tool.SearchFiles, tool.SearchFilesIn{Path: dir}), "pattern is empty"},
 		"watch missing":     {do(t, c, tool.FileChange, tool.PathIn{Path: missing}), "No such file or directory"},
 		"watch file":        {do(t, c, tool.FileChange, tool.PathIn{Path: empty}), "Not a directory"},
 	} {
@@ -416,6 +415,7 @@ func TestSearchFindsNames(t *testing.T) {
 		"directory":     {dir, "deep", `[]`, []string{"src/deep"}},
 		"through link":  {link, "a.*", `[]`, []string{"a.py"}},
 		"nothing":       {dir, "*.go", `[]`, nil},
+		"no pattern":    {dir, "", `["src","node_modules"]`, []string{"B.PY", "a.py"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := fmt.Sprintf(`{"path":%q,"pattern":%q,"excludePatterns":%s,"exclude_patterns":null}`, tc.root, tc.pattern, tc.excludes)

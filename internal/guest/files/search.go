@@ -2,6 +2,7 @@ package files
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
 	"io/fs"
@@ -15,14 +16,12 @@ import (
 	"github.com/agentbay/agentbay/tool"
 )
 
-// searchFiles answers while it searches. What cannot be read is passed over.
+// searchFiles answers while it searches. What cannot be read is passed over. No
+// pattern finds everything that is not excluded.
 func searchFiles(ctx context.Context, in tool.SearchFilesIn) (guest.Answer, error) {
 	root, err := absolute(in.Path)
 	if err != nil {
 		return guest.Answer{}, err
-	}
-	if in.Pattern == "" {
-		return guest.Answer{}, guest.Failf(guest.BadArgument, "the pattern is empty; * finds everything")
 	}
 	info, err := os.Stat(root)
 	if err == nil && !info.IsDir() {
@@ -31,7 +30,7 @@ func searchFiles(ctx context.Context, in tool.SearchFilesIn) (guest.Answer, erro
 	if err != nil {
 		return guest.Answer{}, failed("search", root, err)
 	}
-	s := search{root: root, pattern: in.Pattern, excludes: slices.Concat(in.ExcludePatterns, in.ExcludePatterns2)}
+	s := search{root: root, pattern: cmp.Or(in.Pattern, "*"), excludes: slices.Concat(in.ExcludePatterns, in.ExcludePatterns2)}
 	return guest.Stream(func(w io.Writer) error { return s.run(ctx, w) }), nil
 }
 
