@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/agentbay/agentbay/internal/image"
+	"github.com/agentbay/agentbay/internal/runtime/oci"
 )
 
 // A finding is one thing that doctor looked at.
@@ -57,18 +58,10 @@ more. The exit status is 1 if no session can run on it.`,
 
 // examine looks at all there is to look at.
 func (a *app) examine(ctx context.Context) []finding {
-	all := []finding{checkUser(), checkKernel(), checkCgroups()}
-	all = append(all, checkTiers()...)
-	all = append(all, checkGuest(), checkCapacity(), a.checkDisk())
+	all := append([]finding{checkKernel(), checkCapacity(), a.checkDisk(), checkGuest()}, a.checkTiers()...)
+	all = append(all, checkLimits(), checkNames())
 	all = append(all, a.checkImages()...)
-	return append(all, checkBuilder(), checkNames(), a.checkServer(ctx))
-}
-
-func checkUser() finding {
-	if os.Geteuid() != 0 {
-		return finding{"user", fatal, "not root: sessions are made of namespaces, mounts and cgroups; run as root"}
-	}
-	return finding{"user", good, "root"}
+	return append(all, checkBuilder(), a.checkServer(ctx))
 }
 
 func checkKernel() finding {
@@ -79,48 +72,44 @@ func checkKernel() finding {
 	return finding{"kernel", good, unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:]) + " " + goruntime.GOARCH}
 }
 
-const cgroupRoot = "/sys/fs/cgroup"
-
-func checkCgroups() finding {
-	var root unix.Statfs_t
-	if err := unix.Statfs(cgroupRoot, &root); err != nil {
-		return finding{"cgroups", fatal, "none at " + cgroupRoot + ": sessions would have no limits; mount them"}
+// checkTiers says which runtimes can keep sessions in, and what each finds on
+// the host. One is enough.
+func (a *app) checkTiers() (all []finding) {
+	usable := false
+	for _, p := range oci.Profiles {
+		tier, parts := a.checkTier(p)
+		usable = usable || tier.Status == good
+		all = append(append(all, tier), parts...)
 	}
-	if root.Type == unix.CGROUP2_SUPER_MAGIC {
-		return finding{"cgroups", good, "version 2"}
-	}
-	var missing []string
-	for _, name := range []string{"cpu", "memory", "pids"} {
-		if _, err := os.Stat(cgroupRoot + "/" + name); err != nil {
-			missing = append(missing, name)
-		}
-	}
-	if len(missing) > 0 {
-		return finding{"cgroups", fatal, "version 1 without " + strings.Join(missing, ", ") + ": mount these controllers"}
-	}
-	return finding{"cgroups", good, "version 1"}
-}
-
-// checkTiers says which runtimes can keep sessions in. One is enough.
-func checkTiers() []finding {
-	all := []finding{checkTier("runsc", "gVisor"), checkTier("runc", "containers")}
-	if all[0].Status != good && all[1].Status != good {
-		all[0].Status, all[1].Status = fatal, fatal
+	if !usable {
+		all = append(all, finding{"isolation", fatal, "no tier can be offered, for the reasons above"})
 	}
 	return all
 }
 
-func checkTier(name, what string) finding {
-	binary, err := program("", name)
+func (a *app) checkTier(p *oci.Profile) (tier finding, parts []finding) {
+	tier = finding{"isolation " + p.Isolation, good, "by " + p.Name}
+	binary, err := program("", p.Name)
 	if err != nil {
-		return finding{name, lacking, what + ": " + err.Error()}
+		return finding{tier.Name, lacking, err.Error()}, nil
 	}
-	out, err := exec.Command(binary, "--version").Output()
-	if err != nil {
-		return finding{name, lacking, fmt.Sprintf("%s: %s does not run: %v", what, binary, err)}
+	for _, f := range oci.Probe(oci.Options{Profile: p, Binary: binary, StateDir: a.path("machines", p.Name)}) {
+		part := finding{"  " + f.What, good, f.Detail}
+		if !f.OK {
+			part.Status = lacking
+		}
+		if !f.OK && f.Needed {
+			tier.Status, tier.Detail = lacking, "not offered, for the reasons below"
+		}
+		parts = append(parts, part)
 	}
-	line, _, _ := strings.Cut(string(out), "\n")
-	return finding{name, good, fmt.Sprintf("%s: %s at %s", what, line, binary)}
+	return tier, parts
+}
+
+func checkLimits() finding {
+	l := oci.DefaultLimits
+	return finding{"limits", good, fmt.Sprintf("a session has %g processors, %s of memory, %d processes, %s of disk; `agentbay serve --help` shows how to change that",
+		l.CPU, (*byteSize)(&l.Memory), l.Pids, (*byteSize)(&l.Disk))}
 }
 
 func checkGuest() finding {
