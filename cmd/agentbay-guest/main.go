@@ -19,7 +19,6 @@ import (
 	"syscall"
 
 	"github.com/agentbay/agentbay/internal/guest"
-	"github.com/agentbay/agentbay/internal/guest/code"
 	"github.com/agentbay/agentbay/internal/guest/files"
 	"github.com/agentbay/agentbay/internal/guest/shell"
 	"github.com/agentbay/agentbay/tool"
@@ -80,12 +79,12 @@ type family struct {
 // families is every family of tools that a guest can perform.
 func families(c config) map[tool.Family]family {
 	commands := shell.New(c.dir, os.Environ())
-	kernels := code.New(code.Config{Dir: c.dir})
-	return map[tool.Family]family{
+	all := map[tool.Family]family{
 		tool.Shell: {commands.Register, commands.Warm},
 		tool.Files: {new(files.Files).Register, func() {}},
-		tool.Code:  {kernels.Register, func() { kernels.Warm(c.warm...) }},
 	}
+	addSystemFamilies(all, c)
+	return all
 }
 
 // register makes m perform the families asked for.
