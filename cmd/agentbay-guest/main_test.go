@@ -98,6 +98,27 @@ func TestNobodyInTheSessionFindsTheSecret(t *testing.T) {
 	}
 }
 
+func TestTheSecretCanComeFromADescriptor(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "-token-fd", "0", "-port", "0")
+	cmd.Env = append(os.Environ(), "GUEST_TEST_RUN=1")
+	cmd.Stdin = strings.NewReader("very secret")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if line != "ready\n" {
+		t.Errorf("the guest said %q, %v", line, err)
+	}
+	cmd.Process.Signal(os.Interrupt)
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the guest ended with %v", err)
+	}
+}
+
 func TestAWrongCommandLineSaysWhatIsRight(t *testing.T) {
 	for want, args := range map[string][]string{
 		"no secret: set AGENTBAY_GUEST_TOKEN": {},

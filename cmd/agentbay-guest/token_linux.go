@@ -27,7 +27,7 @@ func takeToken(fd int) (string, error) {
 	if token := os.Getenv(guest.TokenEnv); token != "" {
 		return "", startAnew(token)
 	}
-	if fd == 0 {
+	if fd == noFD {
 		return "", fmt.Errorf("no secret: set %s", guest.TokenEnv)
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // nobody reads our memory or descriptors
