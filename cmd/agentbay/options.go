@@ -138,17 +138,18 @@ func (b *byteSize) String() string {
 const sizeUnits = " KMGT"
 
 func (b *byteSize) Set(s string) error {
-	digits := strings.TrimRight(s, "iBKMGTkmgt ")
-	unit := strings.ToUpper(strings.TrimSpace(s[len(digits):]))
-	unit = strings.TrimSuffix(strings.TrimSuffix(unit, "B"), "I")
+	upper := strings.ToUpper(strings.ReplaceAll(s, " ", ""))
+	digits := strings.TrimRight(upper, "IBKMGT")
+	unit := strings.TrimSuffix(strings.TrimSuffix(upper[len(digits):], "B"), "I")
+	power := 0
+	if unit != "" {
+		power = strings.Index(sizeUnits, unit)
+	}
 	n, err := strconv.ParseFloat(digits, 64)
-	power := strings.Index(sizeUnits, unit)
-	if err != nil || n < 0 || len(unit) > 1 || n > 1<<60 {
+	n *= float64(int64(1) << (10 * max(power, 0)))
+	if err != nil || !(n >= 0 && n <= 1<<60) || len(unit) > 1 || power < 0 {
 		return fmt.Errorf("%q is not a size such as 512MiB or 2GiB", s)
 	}
-	if unit == "" {
-		power = 0
-	}
-	*b = byteSize(n * float64(int64(1)<<(10*power)))
+	*b = byteSize(n)
 	return nil
 }

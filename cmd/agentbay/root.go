@@ -65,10 +65,19 @@ func (a *app) begin(cmd *cobra.Command, _ []string) error {
 	if a.output != "text" && a.output != "json" {
 		return agentbay.Errorf(agentbay.Invalid, "no output format %q; there is text and json", a.output)
 	}
-	if a.images == "" {
-		a.images = filepath.Join(a.data, "images")
+	return a.resolve()
+}
+
+// resolve makes the directories absolute, as what is printed of them is used elsewhere.
+func (a *app) resolve() (err error) {
+	if a.data, err = filepath.Abs(a.data); err != nil {
+		return err
 	}
-	return nil
+	if a.images == "" {
+		a.images = a.path("images")
+	}
+	a.images, err = filepath.Abs(a.images)
+	return err
 }
 
 // group makes a command that only holds others.
