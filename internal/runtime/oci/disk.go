@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -18,21 +19,84 @@ import (
 // the kernel frees with the last mount. A host that has no loop device to give
 // lends its own file system instead, without a limit; Probe says so.
 
+// A disk is an empty file system that is mounted nowhere yet. It is gone with
+// the last who has it open or mounted, but for its file.
+type disk struct {
+	mount int    // what move_mount takes
+	path  string // the file
+	size  int64
+}
+
+// newDisk makes a disk in a file of its own.
+func (r *Runtime) newDisk(path string, size int64) (*disk, error) {
+	if err := r.copyTemplate(path, size); err != nil {
+		return nil, err
+	}
+	device, err := attachLoop(path)
+	if err != nil {
+		return nil, fmt.Errorf("loop device: %w", err)
+	}
+	defer device.Close()
+	mount, err := detachedMount(device.Name())
+	if err != nil {
+		return nil, fmt.Errorf("mount %s: %w", path, err)
+	}
+	return &disk{mount, path, size}, nil
+}
+
+// detachedMount mounts an ext4 file system without a place.
+func detachedMount(device string) (int, error) {
+	fs, err := unix.Fsopen("ext4", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigSetString(fs, "source", device); err != nil {
+		return -1, err
+	}
+	if err := unix.FsconfigSetFlag(fs, "discard"); err != nil {
+		return -1, err
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, err
+	}
+	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, unix.MOUNT_ATTR_NOATIME|unix.MOUNT_ATTR_NODEV)
+}
+
+// spareDisk makes a disk of the usual size before a machine needs it. Its file
+// is on no ledger: Open removes those that nobody came for.
+func (r *Runtime) spareDisk() (*disk, error) {
+	return r.newDisk(filepath.Join(r.opt.StateDir, sparesDir, strconv.FormatInt(r.spares.Add(1), 10)), r.opt.Limits.Disk)
+}
+
+// ownDisk gives the machine a disk of its size: the one that was made with its
+// slot, if it fits.
+func (l *launch) ownDisk() error {
+	if !l.rt.loops {
+		return nil
+	}
+	path, spare := l.path(diskFile), l.slot.disk
+	if spare != nil && spare.size == l.spec.Limits.Disk {
+		return os.Rename(spare.path, path)
+	}
+	d, err := l.rt.newDisk(path, l.spec.Limits.Disk)
+	if err != nil {
+		return err
+	}
+	if spare != nil {
+		unix.Close(spare.mount)
+		os.Remove(spare.path)
+	}
+	l.slot.disk = d
+	return nil
+}
+
 // mountDisk mounts what the machine writes to at diskDir.
 func (l *launch) mountDisk() error {
 	if !l.rt.loops {
 		return nil
 	}
-	image := l.path(diskDir + ".ext4")
-	if err := l.rt.copyTemplate(image, l.spec.Limits.Disk); err != nil {
-		return err
-	}
-	device, err := attachLoop(image)
-	if err != nil {
-		return fmt.Errorf("loop device: %w", err)
-	}
-	defer device.Close()
-	return unix.Mount(device.Name(), l.path(diskDir), "ext4", unix.MS_NOATIME|unix.MS_NODEV, "discard")
+	return unix.MoveMount(l.slot.disk.mount, "", unix.AT_FDCWD, l.path(diskDir), unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 // copyTemplate makes an empty file system of that size, by copying one that was
@@ -179,7 +243,7 @@ func (m *machine) diskUsed() int64 {
 // written is the size of the machine's file system image beyond an empty one's.
 // Without an image it is what lies in the upper directory.
 func (m *machine) written() (sum int64) {
-	if n := allocated(m.path(diskDir + ".ext4")); n > 0 {
+	if n := allocated(m.path(diskFile)); n > 0 {
 		return max(0, n-allocated(filepath.Join(m.rt.opt.StateDir, fmt.Sprintf("empty-%d.ext4", m.rec.Limits.Disk))))
 	}
 	filepath.WalkDir(m.path(diskDir), func(path string, _ os.DirEntry, err error) error {

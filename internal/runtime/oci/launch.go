@@ -94,7 +94,7 @@ func (l *launch) prepare() error {
 			return err
 		}
 	}
-	if err := l.writeTop(); err != nil {
+	if err := errors.Join(l.writeTop(), l.ownDisk()); err != nil {
 		return err
 	}
 	return l.rt.cgroups.make(l.id)

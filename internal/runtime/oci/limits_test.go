@@ -80,7 +80,7 @@ func TestForkBombIsContained(t *testing.T) {
 			t.Errorf("a machine of %d processes could start %s", tight.Pids, n)
 		}
 		t.Logf("started %s processes: %v", n, err)
-		l.eitherWay(r, "too many processes")
+		l.eitherWay(r, "out of processes")
 	})
 }
 
@@ -169,8 +169,11 @@ func TestLayersAndSecretStayClean(t *testing.T) {
 			t.Errorf("writing: %s", got)
 		}
 		filepath.WalkDir(filepath.Dir(l.dir), func(path string, d os.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() || strings.HasSuffix(path, ".ext4") {
+			if err != nil || !d.Type().IsRegular() {
 				return nil
+			}
+			if info, err := d.Info(); err != nil || info.Size() > 1<<20 {
+				return nil // a disk
 			}
 			if strings.Contains(path, "per/home/user/file") {
 				t.Errorf("the layer has %s", path)

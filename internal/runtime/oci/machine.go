@@ -177,8 +177,12 @@ func hasEnded(fd int) bool {
 
 // reason says for the user why the machine ended by itself.
 func (m *machine) reason() string {
+	status, known := m.exitStatus()
+	if m.oomKills() > 0 && (!known || status.Signal() == unix.SIGKILL) {
+		return fmt.Sprintf("out of memory (limit %.1f GiB)", float64(m.rec.Limits.Memory)/(1<<30))
+	}
 	why := "the guest or its sandbox ended"
-	if status, ok := m.exitStatus(); ok {
+	if known {
 		why = describe(status)
 	}
 	if m.console != nil {
@@ -186,19 +190,24 @@ func (m *machine) reason() string {
 			why += "; it last said: " + tail
 		}
 	}
-	return m.reasonAfter(why)
+	return why + m.limitsMet()
 }
 
-// reasonAfter is why, unless the kernel knows better.
-func (m *machine) reasonAfter(why string) string {
-	groups := m.rt.cgroups
-	if groups.counter(m.id, "memory", "memory.oom_control", "memory.events", "oom_kill") > 0 {
-		return fmt.Sprintf("out of memory (limit %.1f GiB)", float64(m.rec.Limits.Memory)/(1<<30))
+// limitsMet names limits that the machine ran into while it lived, which may
+// explain its end.
+func (m *machine) limitsMet() (met string) {
+	if m.oomKills() > 0 {
+		met += fmt.Sprintf("; it had run out of memory (limit %.1f GiB)", float64(m.rec.Limits.Memory)/(1<<30))
 	}
-	if groups.counter(m.id, tracking, "pids.events", "pids.events", "max") > 0 {
-		return fmt.Sprintf("too many processes (limit %d)", m.rec.Limits.Pids)
+	if m.rt.cgroups.counter(m.id, tracking, "pids.events", "pids.events", "max") > 0 {
+		met += fmt.Sprintf("; it had run out of processes (limit %d)", m.rec.Limits.Pids)
 	}
-	return why
+	return met
+}
+
+// oomKills is how many of its processes were killed for want of memory.
+func (m *machine) oomKills() int64 {
+	return m.rt.cgroups.counter(m.id, "memory", "memory.oom_control", "memory.events", "oom_kill")
 }
 
 // exitStatus asks the kernel how the process ended. Until its parent has reaped

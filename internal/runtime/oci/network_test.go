@@ -128,7 +128,7 @@ func TestSlotsAreSharedOutHostWide(t *testing.T) {
 	r := l.start()
 	pools := []*pool{r.slots}
 	for range 2 {
-		p, err := openPool(r.opt.Subnet, -1, false, r.wall.group, r.opt.Log)
+		p, err := openPool(r.opt.Subnet, -1, r.wall.group, nil, r.opt.Log)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -19,6 +19,7 @@ package oci
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -27,6 +28,7 @@ import (
 	"regexp"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/agentbay/agentbay"
@@ -64,7 +66,8 @@ type Runtime struct {
 	loops      bool                     // what machines write is in a file system of their own
 	emptyNetNS func() (*os.File, error) // an empty network namespace, made when first asked for
 
-	templateMu sync.Mutex // held while a disk template is made
+	templateMu sync.Mutex   // held while a disk template is made
+	spares     atomic.Int64 // names of spare disks
 
 	mu       sync.Mutex
 	machines map[agentbay.SessionID]*machine // guarded by mu
@@ -93,6 +96,9 @@ func Open(opt Options) (*Runtime, error) {
 	if opt.Profile.kernel {
 		r.userNS, r.loops = canIdmap(opt.StateDir) == nil, hasLoops()
 	}
+	if err := r.clearSpares(); err != nil {
+		return nil, err
+	}
 	if err := r.readLedger(); err != nil {
 		return nil, err
 	}
@@ -100,12 +106,33 @@ func Open(opt Options) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.slots, err = openPool(opt.Subnet, opt.Slots, r.userNS, r.wall.group, opt.Log)
+	r.slots, err = openPool(opt.Subnet, opt.Slots, r.wall.group, r.furnish, opt.Log)
 	if err != nil {
 		return nil, err
 	}
 	r.adopt()
 	return r, nil
+}
+
+// clearSpares removes what a killed server had ready.
+func (r *Runtime) clearSpares() error {
+	dir := filepath.Join(r.opt.StateDir, sparesDir)
+	err := errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700))
+	return agentbay.Wrap(err, agentbay.Unavailable, "cannot write to the state directory %s", r.opt.StateDir)
+}
+
+// furnish gives a slot what a machine needs besides a network, and what takes
+// too long to make when the machine is to start.
+func (r *Runtime) furnish(s *slot) (err error) {
+	if r.userNS {
+		if s.users, err = newUserNS(s.where.Slot); err != nil {
+			return fmt.Errorf("user namespace: %w", err)
+		}
+	}
+	if r.loops {
+		s.disk, err = r.spareDisk()
+	}
+	return err
 }
 
 // complete fills in what was left to the defaults.

@@ -17,12 +17,14 @@ import (
 // Names below the state directory and below a machine's directory.
 const (
 	machinesDir = "m"
+	sparesDir   = "spares" // file systems that no machine has yet
 	recordFile  = "record.json"
 	pidFile     = "pid"
 	bundleDir   = "bundle"
-	stateDir    = "state" // the OCI runtime's own
-	topDir      = "top"   // topmost layer: what this host adds to the image
-	diskDir     = "disk"  // what the machine writes
+	stateDir    = "state"     // the OCI runtime's own
+	topDir      = "top"       // topmost layer: what this host adds to the image
+	diskDir     = "disk"      // what the machine writes
+	diskFile    = "disk.ext4" // the file system that is mounted there, under runc
 )
 
 // A record is what the ledger says of a machine beyond its name.
@@ -96,7 +98,7 @@ func (r *Runtime) policies() map[uint32]runtime.Network {
 func (r *Runtime) adopt() {
 	for _, m := range r.machines {
 		if err := m.rewatch(); err != nil {
-			m.end(m.reasonAfter("the machine was gone when the server came back"))
+			m.end("it was gone when the server came back" + m.limitsMet())
 		}
 	}
 }

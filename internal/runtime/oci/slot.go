@@ -28,6 +28,7 @@ import (
 type slot struct {
 	netns *os.File
 	users *userNS // nil if the machine shares the host's
+	disk  *disk   // nil if what the machine writes is kept elsewhere
 	where place
 }
 
@@ -42,8 +43,8 @@ type place struct {
 // A pool keeps slots ready and makes new ones in the background.
 type pool struct {
 	subnet netip.Prefix
-	users  bool   // slots have users of their own
-	group  uint32 // of new links: what they may reach until told otherwise
+	extra  func(*slot) error // gives a new slot what else its machine will need
+	group  uint32            // of new links: what they may reach until told otherwise
 	log    *slog.Logger
 	ready  chan *slot
 	stop   chan struct{}
@@ -54,11 +55,11 @@ type pool struct {
 }
 
 // openPool starts to keep n slots ready; n < 0 means to make each when asked.
-func openPool(subnet netip.Prefix, n int, users bool, group uint32, log *slog.Logger) (*pool, error) {
+func openPool(subnet netip.Prefix, n int, group uint32, extra func(*slot) error, log *slog.Logger) (*pool, error) {
 	if !subnet.Addr().Is4() || subnet.Bits() > 29 {
 		return nil, agentbay.Errorf(agentbay.Invalid, "the sessions' subnet %s must be IPv4 and hold several sessions; use a /16", subnet)
 	}
-	p := &pool{subnet: subnet.Masked(), users: users, group: group, log: log, ready: make(chan *slot, max(n, 0)), stop: make(chan struct{})}
+	p := &pool{subnet: subnet.Masked(), group: group, extra: extra, log: log, ready: make(chan *slot, max(n, 0)), stop: make(chan struct{})}
 	p.next = os.Getpid() % p.size()
 	if n > 0 {
 		p.done.Go(p.fill)
@@ -137,8 +138,8 @@ func (p *pool) make() (*slot, error) {
 		if err == nil {
 			err = s.configure(p.gateway(s.where.Slot))
 		}
-		if err == nil && p.users {
-			s.users, err = newUserNS(s.where.Slot)
+		if err == nil && p.extra != nil {
+			err = p.extra(s)
 		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("network slot %d: %w", s.where.Slot, err), s.release())
@@ -267,11 +268,17 @@ func (s *slot) let() {
 	if s.users != nil {
 		s.users.file.Close()
 	}
+	if s.disk != nil {
+		unix.Close(s.disk.mount)
+	}
 }
 
 // release gives the slot back.
 func (s *slot) release() error {
 	s.let()
+	if s.disk != nil {
+		os.Remove(s.disk.path)
+	}
 	return s.where.remove()
 }
 
