@@ -45,13 +45,17 @@ func startAnew(token string) error {
 	if len(token) > maxToken {
 		return fmt.Errorf("%s is longer than %d bytes", guest.TokenEnv, maxToken)
 	}
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	r, err := filled(token)
 	if err != nil {
 		return err
 	}
 	env := slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, guest.TokenEnv+"=") })
 	args := append(slices.Clone(os.Args), "-token-fd", strconv.Itoa(r))
-	return syscall.Exec("/proc/self/exe", args, env)
+	return syscall.Exec(program, args, env)
 }
 
 // filled is the reading end of a pipe with text in it, which survives exec.
