@@ -135,10 +135,11 @@ type SearchFilesIn struct {
 
 // WriteFileIn is text to write.
 type WriteFileIn struct {
-	Path    string `json:"path" doc:"absolute path in the session"`
-	Content string `json:"content" doc:"text to write, or base64 if format is binary"`
-	Mode    string `json:"mode,omitempty" doc:"overwrite, append or create_new; default overwrite"`
-	Format  string `json:"format,omitempty" doc:"text, or binary if content is base64; default text"`
+	Path          string `json:"path" doc:"absolute path in the session"`
+	Content       string `json:"content" doc:"text to write, or base64 if format is binary"`
+	Mode          string `json:"mode,omitempty" doc:"overwrite, append or create_new; default overwrite"`
+	Format        string `json:"format,omitempty" doc:"text, or binary if content is base64; default text"`
+	CreateParents *bool  `json:"create_parent_dir,omitempty" doc:"create the directories above the file; default true"`
 }
 
 // A FileEvent is one change of a file or directory.

@@ -36,6 +36,8 @@ func describe(t reflect.Type) *schema {
 		return &schema{Type: "integer"}
 	case reflect.Float64:
 		return &schema{Type: "number"}
+	case reflect.Pointer:
+		return describe(t.Elem())
 	case reflect.Slice:
 		return &schema{Type: "array", Items: describe(t.Elem())}
 	case reflect.Map:

@@ -282,6 +282,7 @@ func TestFailuresSayWhichAndWhy(t *testing.T) {
 		"write pipe":        {do(t, c, tool.WriteFile, tool.WriteFileIn{Path: pipe}), "No such device or address"},
 		"write mode":        {do(t, c, tool.WriteFile, tool.WriteFileIn{Path: empty, Mode: "x"}), "create_new"},
 		"write no base64":   {do(t, c, tool.WriteFile, tool.WriteFileIn{Path: missing, Content: "!", Format: "binary"}), "not base64"},
+		"write no parent":   {do(t, c, tool.WriteFile, tool.WriteFileIn{Path: missing + "/x", CreateParents: new(bool)}), "No such file or directory"},
 		"write full":        {do(t, c, tool.WriteFile, tool.WriteFileIn{Path: "/dev/full", Content: "x", Mode: "append"}), "No space left on device"},
 		"edit missing":      {do(t, c, tool.EditFile, tool.EditFileIn{Path: missing}), "No such file or directory"},
 		"info missing":      {do(t, c, tool.FileInfo, tool.PathIn{Path: missing}), "No such file or directory"},

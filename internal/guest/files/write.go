@@ -36,8 +36,10 @@ func writeFile(_ context.Context, in tool.WriteFileIn) (guest.Answer, error) {
 	if err != nil {
 		return guest.Answer{}, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return guest.Answer{}, failed("write", path, err)
+	if in.CreateParents == nil || *in.CreateParents {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return guest.Answer{}, failed("write", path, err)
+		}
 	}
 	n, err := write(path, mode, content)
 	if err != nil {
