@@ -2,7 +2,9 @@ package tool
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -51,16 +53,42 @@ func describe(t reflect.Type) *schema {
 func describeStruct(t reflect.Type) *schema {
 	s := &schema{Type: "object", Properties: map[string]*schema{}}
 	for f := range t.Fields() {
-		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if name == "-" || name == "" {
+		name, required := member(f)
+		if name == "" {
 			continue
 		}
 		p := describe(f.Type)
 		p.Description = f.Tag.Get("doc")
 		s.Properties[name] = p
-		if !strings.Contains(options, "omitempty") {
+		if required {
 			s.Required = append(s.Required, name)
 		}
 	}
 	return s
+}
+
+// member is what a field is called in JSON, and whether it must be there.
+func member(f reflect.StructField) (name string, required bool) {
+	name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+	return name, name != "" && !strings.Contains(options, "omitempty")
+}
+
+// missing names a member that in requires and args, from which it was decoded,
+// do not have. Only a field that is zero can be missing, so args are seldom
+// read again.
+func missing(in reflect.Value, args json.RawMessage) string {
+	var there map[string]json.RawMessage
+	for f, v := range in.Fields() {
+		name, required := member(f)
+		if !required || !v.IsZero() {
+			continue
+		}
+		if there == nil && json.Unmarshal(args, &there) != nil {
+			return ""
+		}
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(there)), func(k string) bool { return strings.EqualFold(k, name) }) {
+			return name
+		}
+	}
+	return ""
 }

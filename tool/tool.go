@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
 )
 
@@ -82,14 +83,18 @@ func (d Def[In, Out]) Call(in In) (Call, error) {
 	return Call{Name: d.Name, Args: args}, err
 }
 
-// Decode reads a call's arguments. Members it does not know are ignored,
-// because clients of every age send what they always sent.
+// Decode reads a call's arguments. What the tool requires must be there. Members
+// it does not know are ignored, because clients of every age send what they
+// always sent.
 func (d Def[In, Out]) Decode(args json.RawMessage) (in In, err error) {
 	if len(bytes.TrimSpace(args)) == 0 {
 		args = json.RawMessage("{}")
 	}
 	if err := json.Unmarshal(args, &in); err != nil {
 		return in, fmt.Errorf("arguments of %s: %w", d.Name, err)
+	}
+	if name := missing(reflect.ValueOf(in), args); name != "" {
+		return in, fmt.Errorf("arguments of %s: %s is missing", d.Name, name)
 	}
 	return in, nil
 }

@@ -83,6 +83,19 @@ func TestDecodeIgnoresWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
+func TestDecodeWantsWhatIsRequired(t *testing.T) {
+	for args, word := range map[string]string{`{}`: "command", ``: "command", `{"timeout_ms":1}`: "command", `null`: "command"} {
+		if _, err := RunShell.Decode([]byte(args)); err == nil || !strings.Contains(err.Error(), word) {
+			t.Errorf("shell with %q: %v, want an error about %s", args, err, word)
+		}
+	}
+	for _, args := range []string{`{"path":"/x","content":""}`, `{"Path":"/x","content":""}`} {
+		if _, err := WriteFile.Decode([]byte(args)); err != nil {
+			t.Errorf("write_file with %s: %v, want none: an empty value is there", args, err)
+		}
+	}
+}
+
 func TestResultIsBounded(t *testing.T) {
 	reply := func() *Reply { return &Reply{Body: io.NopCloser(strings.NewReader("12345"))} }
 	if r, err := reply().Result(5); err != nil || r.Text != "12345" {

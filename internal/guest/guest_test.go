@@ -186,7 +186,7 @@ func TestEventsArriveAsTheyAreEmitted(t *testing.T) {
 		return nil
 	})
 	var got []string
-	err := c.Stream(t.Context(), tool.Call{Name: "get_file_change"}, func(e []byte) error {
+	err := c.Stream(t.Context(), tool.Call{Name: "get_file_change", Args: []byte(`{"path":"/w"}`)}, func(e []byte) error {
 		got = append(got, string(e))
 		next <- struct{}{}
 		return nil
@@ -210,7 +210,7 @@ func TestStreamsEndAsTheirToolDoes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			events := 0
-			err := stream(t, tc.perform).Stream(t.Context(), tool.Call{Name: "get_file_change"}, func([]byte) error { events++; return nil })
+			err := stream(t, tc.perform).Stream(t.Context(), tool.Call{Name: "get_file_change", Args: []byte(`{"path":"/w"}`)}, func([]byte) error { events++; return nil })
 			if events != tc.events || (err == nil) != (tc.want == nil) || tc.want != nil && !errors.Is(err, tc.want) {
 				t.Errorf("%d events, %v; want %d, %v", events, err, tc.events, tc.want)
 			}
@@ -227,7 +227,7 @@ func TestAFailingYieldStopsTheStream(t *testing.T) {
 		return ctx.Err()
 	})
 	enough := errors.New("enough")
-	if err := c.Stream(t.Context(), tool.Call{Name: "get_file_change"}, func([]byte) error { return enough }); err != enough {
+	if err := c.Stream(t.Context(), tool.Call{Name: "get_file_change", Args: []byte(`{"path":"/w"}`)}, func([]byte) error { return enough }); err != enough {
 		t.Errorf("Stream: %v, want what yield said", err)
 	}
 	<-stopped
@@ -314,7 +314,7 @@ func TestAHostileGuestCannotTalkForever(t *testing.T) {
 		t.Errorf("a refusal of %d bytes got through", len(fmt.Sprint(err)))
 	}
 	c = guestSaying([]byte("HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("y", MaxEvent+10)))
-	if err := c.Stream(t.Context(), tool.Call{Name: "get_file_change"}, func([]byte) error { return nil }); err == nil {
+	if err := c.Stream(t.Context(), tool.Call{Name: "get_file_change", Args: []byte(`{"path":"/w"}`)}, func([]byte) error { return nil }); err == nil {
 		t.Error("an endless event got through")
 	}
 }
@@ -340,7 +340,7 @@ func FuzzGuestAnswers(f *testing.F) {
 				t.Errorf("answer is not UTF-8: %q", r.Text)
 			}
 		}
-		c.Stream(ctx, tool.Call{Name: "get_file_change"}, func([]byte) error { return nil })
+		c.Stream(ctx, tool.Call{Name: "get_file_change", Args: []byte(`{"path":"/w"}`)}, func([]byte) error { return nil })
 		if conn, err := c.DialPort(ctx, 1); err == nil {
 			conn.Close()
 		}
