@@ -51,6 +51,7 @@ func Handler(exit func(status int)) http.Handler {
 	mux.HandleFunc("/spin", func(w http.ResponseWriter, r *http.Request) { spin(number(r, "threads")) })
 	mux.HandleFunc("/say", func(w http.ResponseWriter, r *http.Request) { answer(w, say(number(r, "mib"))) })
 	mux.HandleFunc("/run", func(w http.ResponseWriter, r *http.Request) { answer(w, run(w, strings.Fields(r.FormValue("line")))) })
+	mux.HandleFunc("/syscall", func(w http.ResponseWriter, r *http.Request) { answer(w, syscallOf(r.FormValue("name"))) })
 	mux.HandleFunc("/write", func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
 		answer(w, os.WriteFile(r.FormValue("path"), b, 0o644))
