@@ -38,6 +38,7 @@ func (a *app) openHost(ctx context.Context, o *serveOptions, log *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
+	images.HoldFor(a.data)
 	db, err := store.Serve(ctx, a.data)
 	if err != nil {
 		return nil, err

@@ -76,6 +76,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 	go h.collect(ctx)
 	door := &rpc.Door{Bay: h.bay, Log: log, PublicURL: o.publicURL}
 	defer door.Close()
+	defer context.AfterFunc(ctx, func() { door.Close() })() // first of all: a watch is a call that never ends
 	return a.answer(ctx, o, h, l, listener.Server(door, log), describe(l, o, files))
 }
 
