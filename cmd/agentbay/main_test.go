@@ -5,8 +5,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/pflag"
 
 	"github.com/agentbay/agentbay"
 )
@@ -69,6 +72,27 @@ func TestWordsReachTheCommandAsTheyAre(t *testing.T) {
 		if got := commandLine(tc.args); got != tc.want {
 			t.Errorf("%q: %s, want %s", tc.args, got, tc.want)
 		}
+	}
+}
+
+// What "up" was told, the server it starts is told.
+func TestFlagsSurviveBeingPassedOn(t *testing.T) {
+	args := []string{
+		"--listen=[::1]:8443", "--tls-name=a.example", "--tls-name=b.example", "--image-runtime=linux_latest=runc", "--warm=code_latest=2",
+		"--memory=512MiB", "--cpu=1.5", "--no-internet=true", "--grace=5s", "--log-level=DEBUG",
+	}
+	parse := func(args []string) []string {
+		f := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+		new(serveOptions).flags(f)
+		if err := f.Parse(args); err != nil {
+			t.Fatal(err)
+		}
+		return changed(f)
+	}
+	once := parse(args)
+	slices.Sort(args)
+	if slices.Sort(once); !slices.Equal(once, args) {
+		t.Errorf("passed on: %q, want %q", once, args)
 	}
 }
 

@@ -84,7 +84,11 @@ func changed(flags *pflag.FlagSet) (args []string) {
 			}
 			return
 		}
-		args = append(args, "--"+f.Name+"="+strings.Trim(f.Value.String(), "[]"))
+		value := f.Value.String()
+		if strings.HasPrefix(f.Value.Type(), "stringTo") { // a map is shown in brackets
+			value = strings.TrimSuffix(strings.TrimPrefix(value, "["), "]")
+		}
+		args = append(args, "--"+f.Name+"="+value)
 	})
 	return args
 }
