@@ -57,7 +57,7 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.runc, "runc", "", "runc (default the one in PATH)")
 	f.StringVar(&o.guest, "guest", "", "the guest (default agentbay-guest beside agentbay)")
 	f.StringVar(&o.platform, "platform", "", "gVisor's platform (default systrap)")
-	f.StringToIntVar(&o.warm, "warm", nil, "how many sessions of an image to keep booted ahead, image=number")
+	f.StringToIntVar(&o.warm, "warm", map[string]int{"code_latest": 1, "linux_latest": 1}, "how many sessions of an image to keep booted ahead, image=number; code_latest=0 keeps none")
 
 	f.Float64Var(&o.machine.CPU, "cpu", 2, "processors of a session")
 	f.Var((*byteSize)(&o.machine.Memory), "memory", "memory of a session (default 2GiB)")

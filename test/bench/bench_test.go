@@ -25,7 +25,7 @@ var tiers = []string{"runsc", "runc"}
 
 // bay starts a bay that boots sessions in one tier.
 func bay(b *testing.B, tier string, args ...string) *live.Bay {
-	return live.New(b, append([]string{"--runtime", tier}, args...)...)
+	return live.New(b, append([]string{"--runtime", tier, "--warm", "code_latest=0"}, args...)...)
 }
 
 func session(b *testing.B, on *live.Bay) *agentbay.Session {

@@ -47,7 +47,7 @@ func (f *facts) note(id agentbay.SessionID, what func(*fact)) {
 // Whatever a client was told holds after kill -9: sessions live on with what
 // was written in them, deleted ones end, and nothing is left on the host.
 func TestKillAnywhere(t *testing.T) {
-	b := live.New(t, "--max-sessions", "50")
+	b := live.New(t, "--max-sessions", "50", "--warm", "code_latest=0")
 	known := &facts{all: map[agentbay.SessionID]*fact{}}
 	for round := range rounds {
 		killUnderLoad(t, b, known, 3+rand.IntN(25))
