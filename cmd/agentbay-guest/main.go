@@ -43,15 +43,12 @@ type config struct {
 	tokenFD  int
 }
 
-// noFD is no file descriptor.
-const noFD = -1
-
 func parse(args []string) (c config, err error) {
 	f := flag.NewFlagSet("agentbay-guest", flag.ContinueOnError)
 	f.IntVar(&c.port, "port", guest.Port, "TCP `port` to listen on")
 	f.StringVar(&c.dir, "dir", "/", "`directory` that tools work in")
 	f.Uint64Var(&c.procs, "procs", 0, "how many processes the session's user may have; 0 means no such limit")
-	f.IntVar(&c.tokenFD, "token-fd", noFD, "file `descriptor` to read the secret from to its end, instead of the environment variable "+guest.TokenEnv+"; saves starting anew")
+	f.IntVar(&c.tokenFD, "token-fd", 0, "file `descriptor` to read the secret from to its end, unless it is in the environment variable "+guest.TokenEnv)
 	families := f.String("families", "", "`list` of tool families, with commas")
 	warm := f.String("warm", "", "`list` of languages, with commas, whose interpreters start at once")
 	if err := f.Parse(args); err != nil {

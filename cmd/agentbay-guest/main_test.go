@@ -121,9 +121,9 @@ func TestTheSecretCanComeFromADescriptor(t *testing.T) {
 
 func TestAWrongCommandLineSaysWhatIsRight(t *testing.T) {
 	for want, args := range map[string][]string{
-		"no secret: set AGENTBAY_GUEST_TOKEN": {},
-		"-help lists the flags":               {"extra"},
-		"flag provided but not defined":       {"-nonesuch"},
+		"or set AGENTBAY_GUEST_TOKEN":   {},
+		"-help lists the flags":         {"extra"},
+		"flag provided but not defined": {"-nonesuch"},
 	} {
 		cmd := exec.Command(os.Args[0], args...)
 		cmd.Env = append(os.Environ(), "GUEST_TEST_RUN=1")

@@ -27,15 +27,15 @@ func takeToken(fd int) (string, error) {
 	if token := os.Getenv(guest.TokenEnv); token != "" {
 		return "", startAnew(token)
 	}
-	if fd == noFD {
-		return "", fmt.Errorf("no secret: set %s", guest.TokenEnv)
-	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil { // nobody reads our memory or descriptors
 		return "", err
 	}
 	pipe := os.NewFile(uintptr(fd), "token")
 	defer pipe.Close()
 	token, err := io.ReadAll(io.LimitReader(pipe, maxToken))
+	if err == nil && len(token) == 0 {
+		err = fmt.Errorf("no secret: write it to file descriptor %d and close that, or set %s", fd, guest.TokenEnv)
+	}
 	return string(token), err
 }
 

@@ -22,8 +22,10 @@ package guest
 // FailedHeader marks an answer as the report of a failure.
 const FailedHeader = "Agentbay-Failed"
 
-// TokenEnv is the environment variable in which the guest finds its secret when
-// it starts. The guest removes it before it starts anything else.
+// TokenEnv is the environment variable in which a guest may be given its secret
+// where it is not given it on standard input, which it reads to the end. The
+// guest removes it before it starts anything else, which on Linux costs it a
+// second start of its own.
 const TokenEnv = "AGENTBAY_GUEST_TOKEN"
 
 // Port is the TCP port a guest listens on inside its session.
