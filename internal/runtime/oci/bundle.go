@@ -7,8 +7,6 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"github.com/agentbay/agentbay/internal/guest"
 )
 
 // capabilities are what root may do in a session: what package managers and
@@ -18,7 +16,7 @@ var capabilities = []string{
 	"CAP_NET_BIND_SERVICE", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT", "CAP_SYS_PTRACE",
 }
 
-// writeBundle writes the OCI specification, which holds the guest's secret.
+// writeBundle writes the OCI specification.
 func (l *launch) writeBundle() error {
 	b, err := json.Marshal(l.ociSpec())
 	if err != nil {
@@ -42,7 +40,7 @@ func (l *launch) process() *specs.Process {
 	p := &specs.Process{
 		User:            specs.User{UID: l.spec.User.UID, GID: l.spec.User.GID},
 		Args:            append([]string{guestPath}, l.spec.Guest[1:]...),
-		Env:             append(append([]string{}, l.spec.Env...), guest.TokenEnv+"="+l.spec.Token),
+		Env:             l.spec.Env,
 		Cwd:             filepath.Clean("/" + l.spec.Dir),
 		NoNewPrivileges: l.rt.opt.Profile.kernel,
 		Rlimits:         l.rlimits(),
@@ -87,11 +85,15 @@ func (l *launch) mounts() []specs.Mount {
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777"}},
 		{Destination: guestPath, Type: "bind", Source: stageGuest, Options: []string{"bind", "ro", "nosuid", "nodev"}},
 	}
-	sys := specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", "ro"}}
-	if l.rt.opt.Profile.kernel {
-		sys.Type, sys.Source, sys.Options = "bind", stageSys, append(sys.Options, "bind")
+	guarded := []string{"nosuid", "noexec", "nodev", "ro"}
+	if !l.rt.opt.Profile.kernel {
+		return append(mounts, specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: guarded})
 	}
-	return append(mounts, sys)
+	return append(mounts,
+		specs.Mount{Destination: "/sys", Type: "bind", Source: stageSys, Options: append([]string{"bind"}, guarded...)},
+		// Where programs look for how much memory they may use.
+		specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: append([]string{"relatime"}, guarded...)},
+	)
 }
 
 func (l *launch) linux() *specs.Linux {
@@ -110,6 +112,9 @@ func (l *launch) linux() *specs.Linux {
 			{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
 			{Type: specs.NetworkNamespace, Path: fdPath(l.slot.netns)},
 		},
+	}
+	if l.rt.cgroups.boundsSwap() {
+		linux.Resources.Memory.Swap = &limits.Memory // of both together
 	}
 	if l.rt.opt.Profile.kernel {
 		l.harden(linux)

@@ -84,6 +84,17 @@ func (h hierarchy) boxPath(id agentbay.SessionID) string {
 	return filepath.Join("/", h.parent, string(id), "box")
 }
 
+// boundsSwap reports whether the kernel keeps account of swap, so that it can be
+// denied. Without, memory that is over the limit may go to the host's swap.
+func (h hierarchy) boundsSwap() bool {
+	name := "memory.memsw.limit_in_bytes"
+	if h.unified {
+		name = "*/memory.swap.max" // the root has none
+	}
+	files, _ := filepath.Glob(filepath.Join(h.mounts["memory"], name))
+	return len(files) > 0
+}
+
 // make makes the cgroup for the command line.
 func (h hierarchy) make(id agentbay.SessionID) error {
 	return os.MkdirAll(h.dir(tracking, id, "cli"), 0o755)

@@ -226,7 +226,7 @@ func hasLoops() bool {
 }
 
 // diskUsed is what the machine has written, as its host stores it: in gVisor's
-// unlinked file, which the sandbox holds open, or in the machine's directory.
+// unlinked file, which the sandbox holds open, or in the machine's file system.
 func (m *machine) diskUsed() int64 {
 	if m.rt.opt.Profile.kernel {
 		return m.written()
@@ -240,15 +240,20 @@ func (m *machine) diskUsed() int64 {
 	return 0
 }
 
-// written is the size of the machine's file system image beyond an empty one's.
-// Without an image it is what lies in the upper directory.
+// written is what the machine's own file system holds, or, if it has none, the
+// directory that stands in for it.
 func (m *machine) written() (sum int64) {
-	if n := allocated(m.path(diskFile)); n > 0 {
-		return max(0, n-allocated(filepath.Join(m.rt.opt.StateDir, fmt.Sprintf("empty-%d.ext4", m.rec.Limits.Disk))))
+	if _, err := os.Stat(m.path(diskFile)); err == nil {
+		var st unix.Statfs_t
+		if unix.Statfs(fmt.Sprintf("/proc/%d/root", m.rec.Pid), &st) != nil {
+			return 0
+		}
+		return int64(st.Blocks-st.Bfree) * st.Bsize
 	}
 	filepath.WalkDir(m.path(diskDir), func(path string, _ os.DirEntry, err error) error {
-		if err == nil {
-			sum += allocated(path)
+		var st unix.Stat_t
+		if err == nil && unix.Lstat(path, &st) == nil {
+			sum += st.Blocks * 512
 		}
 		return nil
 	})
@@ -258,12 +263,7 @@ func (m *machine) written() (sum int64) {
 // allocated is the room a file takes, zero if it is not there.
 func allocated(path string) int64 {
 	var st unix.Stat_t
-	fd, err := unix.Open(path, unix.O_PATH, 0)
-	if err != nil {
-		return 0
-	}
-	defer unix.Close(fd)
-	if unix.Fstat(fd, &st) != nil {
+	if unix.Stat(path, &st) != nil {
 		return 0
 	}
 	return st.Blocks * 512

@@ -54,10 +54,6 @@ func (r *Runtime) boot(ctx context.Context, m *machine, spec runtime.Spec) error
 	if err := l.awaitReady(ctx); err != nil {
 		return err
 	}
-	// The OCI runtime's own notes hold the guest's secret, and are not read again.
-	if err := os.RemoveAll(l.path(stateDir)); err != nil {
-		return full(err, "the OCI runtime's state could not be removed")
-	}
 	// With its process on record the machine will be adopted, so it must be up.
 	return full(l.record(), "cannot write to the ledger")
 }
@@ -115,7 +111,7 @@ func (l *launch) run(ctx context.Context) error {
 	if err := l.writeBundle(); err != nil {
 		return err
 	}
-	defer os.RemoveAll(l.path(bundleDir)) // the guest's secret is in it
+	defer os.RemoveAll(l.path(bundleDir))
 	if err := l.command(ctx); err != nil {
 		return err
 	}
@@ -131,15 +127,30 @@ func (l *launch) command(ctx context.Context) error {
 	}
 	defer in.Close()
 	l.console = readConsole(out)
+	secret, err := filled(l.spec.Token)
+	if err != nil {
+		return err
+	}
+	defer secret.Close()
 	opt := &l.rt.opt
 	cmd := exec.CommandContext(ctx, opt.Binary, opt.Profile.command(opt, l)...)
-	cmd.Stdout, cmd.Stderr = in, in
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = secret, in, in
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := onThread(func() error { return l.start(cmd) }); err != nil {
 		return err
 	}
 	return cmd.Wait()
+}
+
+// filled returns a pipe with the guest's secret in it, and nobody to write more.
+func filled(secret string) (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	_, err = w.WriteString(secret[:min(len(secret), 4<<10)]) // a pipe holds as much
+	return r, errors.Join(err, w.Close())
 }
 
 // start starts cmd from a thread that is given up afterwards. The order

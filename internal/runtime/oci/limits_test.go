@@ -147,7 +147,7 @@ func TestGuestRunsAsSpecSays(t *testing.T) {
 			t.Fatalf("Start: %v", err)
 		}
 		answer := l.ask(r, "a", "/info")
-		for _, want := range []string{`"UID":1000`, `"GID":1000`, `"Dir":"/home/user/work"`, `"COLOUR=blue"`, `"AGENTBAY_GUEST_TOKEN=secret"`, `"CapEff":"0000000000000000"`} {
+		for _, want := range []string{`"UID":1000`, `"GID":1000`, `"Dir":"/home/user/work"`, `"COLOUR=blue"`, `"Secret":"secret"`, `"CapEff":"0000000000000000"`} {
 			if !strings.Contains(answer, want) {
 				t.Errorf("the guest says %s, want %s in it", answer, want)
 			}

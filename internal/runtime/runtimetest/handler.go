@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -32,6 +33,7 @@ type Info struct {
 	Hostname string
 	Resolv   string
 	CapEff   string
+	Secret   string // what was on standard input
 	MemTotal int64
 }
 
@@ -77,7 +79,7 @@ func answer(w io.Writer, err error) {
 }
 
 func info() Info {
-	i := Info{UID: os.Getuid(), GID: os.Getgid(), Env: os.Environ()}
+	i := Info{UID: os.Getuid(), GID: os.Getgid(), Env: os.Environ(), Secret: secret()}
 	i.Dir, _ = os.Getwd()
 	i.Hostname, _ = os.Hostname()
 	b, _ := os.ReadFile("/etc/resolv.conf")
@@ -89,6 +91,12 @@ func info() Info {
 	i.MemTotal = kib << 10
 	return i
 }
+
+// secret is what the guest was given on standard input.
+var secret = sync.OnceValue(func() string {
+	b, _ := io.ReadAll(io.LimitReader(os.Stdin, 4<<10))
+	return string(b)
+})
 
 // after returns the rest of the line that begins with key.
 func after(text, key string) string {
