@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -68,30 +69,99 @@ func (a *app) buildImage(ctx context.Context, s *image.Store, name string) error
 	return nil
 }
 
-// A progress shows a build: a line a step, and on a terminal the step that is
-// being done, with how far it is and how long it has taken.
+// A progress shows a build. On a terminal that is a line for each step that was
+// done, and one that lives: the step that is being done, how far it is and how
+// long it has taken. Elsewhere, such as in the log of continuous integration, it
+// is a line when a step begins, one every half minute, and one when it is done.
 type progress struct {
 	app  *app
 	live bool // on a terminal
+	stop func()
+
+	mu     sync.Mutex // guards what follows, and what is printed
+	now    image.Progress
+	began  time.Time // when the step began that is being done
+	active bool      // a step is being done
 }
 
 func (a *app) newProgress() *progress {
 	f, ok := a.out.(*os.File)
-	return &progress{app: a, live: ok && a.output != "json" && term.IsTerminal(int(f.Fd()))}
+	p := &progress{app: a, live: ok && a.output != "json" && term.IsTerminal(int(f.Fd()))}
+	again := 30 * time.Second
+	if p.live {
+		again = time.Second
+	}
+	p.stop = every(again, p.remind)
+	return p
+}
+
+// every calls f again and again, until the function it returns was called.
+func every(d time.Duration, f func()) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(d)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				f()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
 }
 
 func (p *progress) report(now image.Progress) {
-	head := fmt.Sprintf("image      %s [%d/%d] %s", now.Image, now.Number, now.Steps, now.Step)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	begins := !p.active
+	p.now, p.active = now, !now.Done
+	if begins {
+		p.began = time.Now().Add(-now.Elapsed)
+	}
 	switch {
 	case now.Cached:
 		p.clear()
 	case now.Done:
 		p.clear()
-		p.app.sayf("%s: %s", head, brief(now.Elapsed))
+		p.app.sayf("%s: %s", p.head(), brief(now.Elapsed))
 	case p.live:
-		p.clear()
-		fmt.Fprint(p.app.out, clip(fmt.Sprintf("%s: %d%% %s %s", head, now.Percent, now.Elapsed.Round(time.Second), now.Detail), 110))
+		p.show()
+	case begins:
+		p.app.sayf("%s ...", p.head())
 	}
+}
+
+// remind shows again where the build is, for a step that has nothing to say
+// for a while.
+func (p *progress) remind() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.active {
+		p.show()
+	}
+}
+
+// show prints the step that is being done.
+func (p *progress) show() {
+	line := fmt.Sprintf("%s: %d%% %s %s", p.head(), p.now.Percent, time.Since(p.began).Round(time.Second), p.now.Detail)
+	line = clip(strings.TrimSpace(line), 110)
+	if !p.live {
+		p.app.sayf("%s", line)
+		return
+	}
+	p.clear()
+	fmt.Fprint(p.app.out, line)
+}
+
+func (p *progress) head() string {
+	if p.now.Number == 0 { // before the first step
+		return fmt.Sprintf("image      %s %s", p.now.Image, p.now.Step)
+	}
+	return fmt.Sprintf("image      %s [%d/%d] %s", p.now.Image, p.now.Number, p.now.Steps, p.now.Step)
 }
 
 // clear empties the line on a terminal.
@@ -101,7 +171,10 @@ func (p *progress) clear() {
 	}
 }
 
-func (p *progress) end() { p.clear() }
+func (p *progress) end() {
+	p.stop()
+	p.clear()
+}
 
 func clip(s string, n int) string {
 	if len(s) <= n {
