@@ -98,16 +98,12 @@ func (l *launch) prepare() error {
 
 // run starts the container with the OCI runtime's command line and watches it.
 func (l *launch) run(ctx context.Context) error {
-	empty, err := l.rt.emptyNetNS()
-	if err != nil {
-		return err
-	}
 	state, err := os.Open(l.path(stateDir))
 	if err != nil {
 		return err
 	}
 	defer state.Close()
-	l.emptyNetNS, l.stateRoot = fdPath(empty), fdPath(state)
+	l.emptyNetNS, l.stateRoot = fdPath(l.rt.nowhere), fdPath(state)
 	if err := l.writeBundle(); err != nil {
 		return err
 	}

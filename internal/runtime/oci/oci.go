@@ -58,13 +58,13 @@ var DefaultLimits = runtime.Limits{CPU: 2, Memory: 2 << 30, Pids: 1024, Disk: 10
 
 // A Runtime boots machines with one OCI runtime.
 type Runtime struct {
-	opt        Options
-	wall       *firewall
-	slots      *pool
-	cgroups    hierarchy
-	userNS     bool                     // machines have users of their own
-	loops      bool                     // what machines write is in a file system of their own
-	emptyNetNS func() (*os.File, error) // an empty network namespace, made when first asked for
+	opt     Options
+	wall    *firewall
+	slots   *pool
+	cgroups hierarchy
+	userNS  bool     // machines have users of their own
+	loops   bool     // what machines write is in a file system of their own
+	nowhere *os.File // an empty network namespace, for the gofers of gVisor
 
 	templateMu sync.Mutex   // held while a disk template is made
 	spares     atomic.Int64 // names of spare disks
@@ -92,7 +92,7 @@ func Open(opt Options) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Runtime{opt: opt, cgroups: groups, emptyNetNS: sync.OnceValues(newNetNS), machines: map[agentbay.SessionID]*machine{}}
+	r := &Runtime{opt: opt, cgroups: groups, machines: map[agentbay.SessionID]*machine{}}
 	if opt.Profile.kernel {
 		r.userNS, r.loops = canIdmap(opt.StateDir) == nil, hasLoops()
 	}
@@ -106,10 +106,10 @@ func Open(opt Options) (*Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.slots, err = openPool(opt.Subnet, opt.Slots, r.wall.group, r.furnish, opt.Log)
-	if err != nil {
-		return nil, err
+	if r.nowhere, err = newNetNS(); err != nil {
+		return nil, agentbay.Wrap(err, agentbay.Unavailable, "this host cannot make network namespaces")
 	}
+	r.slots = openPool(opt.Subnet, opt.Slots, r.wall.group, r.furnish, opt.Log)
 	r.adopt()
 	return r, nil
 }
@@ -153,7 +153,7 @@ func (o *Options) complete() (err error) {
 		return agentbay.Wrap(err, agentbay.Unavailable, "cannot make the state directory %s", o.StateDir)
 	}
 	o.fill()
-	return nil
+	return checkSubnet(o.Subnet)
 }
 
 func (o *Options) fill() {
@@ -352,7 +352,7 @@ func (r *Runtime) Close() error {
 	r.closed = true
 	empty := len(r.machines) == 0
 	r.mu.Unlock()
-	errs := []error{r.slots.close()}
+	errs := []error{r.slots.close(), r.nowhere.Close()}
 	for _, m := range r.all() {
 		m.unwatch()
 	}

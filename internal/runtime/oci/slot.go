@@ -54,17 +54,22 @@ type pool struct {
 	next int // guarded by mu; where to look for a free number
 }
 
-// openPool starts to keep n slots ready; n < 0 means to make each when asked.
-func openPool(subnet netip.Prefix, n int, group uint32, extra func(*slot) error, log *slog.Logger) (*pool, error) {
+// checkSubnet refuses a subnet that slots cannot be taken from.
+func checkSubnet(subnet netip.Prefix) error {
 	if !subnet.Addr().Is4() || subnet.Bits() > 29 {
-		return nil, agentbay.Errorf(agentbay.Invalid, "the sessions' subnet %s must be IPv4 and hold several sessions; use a /16", subnet)
+		return agentbay.Errorf(agentbay.Invalid, "the sessions' subnet %s must be IPv4 and hold several sessions; use a /16", subnet)
 	}
+	return nil
+}
+
+// openPool starts to keep n slots ready; n < 0 means to make each when asked.
+func openPool(subnet netip.Prefix, n int, group uint32, extra func(*slot) error, log *slog.Logger) *pool {
 	p := &pool{subnet: subnet.Masked(), group: group, extra: extra, log: log, ready: make(chan *slot, max(n, 0)), stop: make(chan struct{})}
 	p.next = os.Getpid() % p.size()
 	if n > 0 {
 		p.done.Go(p.fill)
 	}
-	return p, nil
+	return p
 }
 
 // size is how many slots the subnet has room for, four addresses each.
