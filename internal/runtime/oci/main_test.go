@@ -24,8 +24,13 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashEnv); dir != "" {
 		crashServer(dir)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	os.RemoveAll(guestDir)
+	os.Exit(code)
 }
+
+// guestDir is where the test guest is, once it is built.
+var guestDir string
 
 // A lab is a place on this host where machines of one profile can be booted.
 type lab struct {
@@ -83,6 +88,7 @@ var guestProgram = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	guestDir = dir
 	path := filepath.Join(dir, "guest")
 	cmd := exec.Command("go", "build", "-o", path, "github.com/agentbay/agentbay/internal/runtime/runtimetest/testguest")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
