@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/image"
 )
 
@@ -62,6 +63,9 @@ func (a *app) buildImage(ctx context.Context, s *image.Store, name string) error
 	p := a.newProgress()
 	img, err := (&image.Builder{Store: s}).Build(ctx, name, p.report)
 	p.end()
+	if agentbay.CodeOf(err) == agentbay.Unavailable {
+		return hinted{err, "did a download fail? `apt-get update` shows whether this machine reaches its Debian mirror"}
+	}
 	if err != nil {
 		return err
 	}
