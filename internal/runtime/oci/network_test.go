@@ -15,10 +15,11 @@ import (
 	"github.com/agentbay/agentbay/internal/runtime"
 )
 
-// Addresses outside: a public one, a private one, and the metadata service's.
+// Addresses outside: a public one, a private one, and the metadata service's. The
+// public ones are few and for documentation, so that nothing else of the host is cut off.
 const (
-	publicAddr, privateAddr, metadataAddr = "203.0.113.10", "10.99.99.10", "169.254.169.254"
-	hostAddr                              = "203.0.113.1" // the host's own, towards them
+	publicAddr, privateAddr, metadataAddr = "198.51.100.10", "10.99.99.10", "169.254.169.254"
+	hostAddr                              = "198.51.100.9" // the host's own, towards them
 )
 
 // A machine reaches what its policy says and nothing else.
@@ -172,9 +173,9 @@ func outside(t *testing.T) *os.File {
 		t.Fatal(err)
 	}
 	t.Cleanup(there.Close)
-	bringUp(t, host, attrs.Name, hostAddr+"/24")
+	bringUp(t, host, attrs.Name, hostAddr+"/30")
 	bringUp(t, there, "lo")
-	bringUp(t, there, "eth0", publicAddr+"/24", privateAddr+"/32", metadataAddr+"/32")
+	bringUp(t, there, "eth0", publicAddr+"/30", privateAddr+"/32", metadataAddr+"/32")
 	route(t, host, attrs.Name, privateAddr+"/32", nil)
 	route(t, host, attrs.Name, metadataAddr+"/32", nil)
 	route(t, there, "eth0", "198.18.0.0/15", net.ParseIP(hostAddr)) // so that the way in is there to be barred
