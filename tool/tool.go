@@ -90,7 +90,7 @@ func (d Def[In, Out]) Decode(args json.RawMessage) (in In, err error) {
 	if len(bytes.TrimSpace(args)) == 0 {
 		args = json.RawMessage("{}")
 	}
-	if err := json.Unmarshal(args, &in); err != nil {
+	if err := Unmarshal(args, &in); err != nil {
 		return in, fmt.Errorf("arguments of %s: %w", d.Name, err)
 	}
 	if name := missing(reflect.ValueOf(in), args); name != "" {
