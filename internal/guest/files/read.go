@@ -2,7 +2,6 @@ package files
 
 import (
 	"context"
-	"encoding/base64"
 	"io"
 	"math"
 	"os"
@@ -32,7 +31,7 @@ func readFile(_ context.Context, in tool.ReadFileIn) (guest.Answer, error) {
 	return guest.Stream(func(out io.Writer) error {
 		defer f.Close()
 		if binary {
-			return w.writeBase64(out, f)
+			return sendBase64(out, w.reader(f))
 		}
 		return w.writeText(out, f)
 	}), nil
@@ -62,14 +61,6 @@ func end(offset, length int64) int64 {
 
 func (w window) reader(f io.ReaderAt) io.Reader {
 	return io.NewSectionReader(f, w.from, w.to-w.from)
-}
-
-func (w window) writeBase64(out io.Writer, f *os.File) error {
-	e := base64.NewEncoder(base64.StdEncoding, out)
-	if _, err := io.Copy(e, w.reader(f)); err != nil {
-		return err
-	}
-	return e.Close()
 }
 
 // writeText writes the characters whose first byte is in the window.

@@ -3,7 +3,6 @@ package files
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"os"
@@ -49,28 +48,25 @@ func writeFile(_ context.Context, in tool.WriteFileIn) (guest.Answer, error) {
 }
 
 // contentOf is what to write, known to be sound before a file is touched.
-func contentOf(in tool.WriteFileIn) (io.Reader, error) {
+func contentOf(in tool.WriteFileIn) (io.WriterTo, error) {
 	binary, err := isBinary(in.Format)
 	if err != nil || !binary {
 		return strings.NewReader(in.Content), err
 	}
-	if _, err := io.Copy(io.Discard, decoded(in.Content)); err != nil {
+	content := decoded(in.Content)
+	if _, err := content.WriteTo(io.Discard); err != nil {
 		return nil, guest.Failf(guest.BadArgument, "the content is not base64: %v", err)
 	}
-	return decoded(in.Content), nil
-}
-
-func decoded(content string) io.Reader {
-	return base64.NewDecoder(base64.StdEncoding, strings.NewReader(content))
+	return content, nil
 }
 
 // write writes a file. It does not wait for the reader of a named pipe.
-func write(path string, mode int, content io.Reader) (n int64, err error) {
+func write(path string, mode int, content io.WriterTo) (n int64, err error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|nonblock|mode, 0o644)
 	if err != nil {
 		return 0, err
 	}
-	n, err = io.Copy(f, content)
+	n, err = content.WriteTo(f)
 	if closed := f.Close(); err == nil {
 		err = closed
 	}
