@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,7 +50,11 @@ func (c *Client) CallTool(ctx context.Context, id SessionID, call tool.Call) (*t
 	var body struct {
 		Data struct{ Result wireResult }
 	}
-	if err := json.NewDecoder(io.LimitReader(answer.Body, maxReply)).Decode(&body); err != nil {
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxReply))
+	if err == nil {
+		err = tool.Unmarshal(text, &body)
+	}
+	if err != nil {
 		return nil, brokenOff(ctx, err, call.Name)
 	}
 	return body.Data.Result.reply(), nil
@@ -82,14 +87,28 @@ func argsOf(call tool.Call) json.RawMessage {
 	return call.Args
 }
 
-// postLink sends a call to the session's link and returns a 2xx answer.
-func (c *Client) postLink(ctx context.Context, id SessionID, l link, verb string, call tool.Call) (*http.Response, error) {
-	body, err := json.Marshal(map[string]any{
-		"args": argsOf(call), "tool": call.Name, "server": "", "token": l.token,
+// linkBody is a call as a link takes it. Its arguments may be long, so they are
+// not encoded again.
+func linkBody(l link, call tool.Call) ([]byte, error) {
+	args := argsOf(call)
+	if !tool.Valid(args) {
+		return nil, Errorf(Invalid, "the arguments of %s are not JSON", call.Name)
+	}
+	head, err := json.Marshal(map[string]string{
+		"tool": call.Name, "server": "", "token": l.token,
 		"requestId": fmt.Sprintf("link-%d", time.Now().UnixNano()),
 	})
 	if err != nil {
-		return nil, Wrap(err, Invalid, "the arguments of %s are not JSON", call.Name)
+		return nil, Wrap(err, Invalid, "the name of %s is no text", call.Name)
+	}
+	return slices.Concat(head[:len(head)-1], []byte(`,"args":`), args, []byte("}")), nil
+}
+
+// postLink sends a call to the session's link and returns a 2xx answer.
+func (c *Client) postLink(ctx context.Context, id SessionID, l link, verb string, call tool.Call) (*http.Response, error) {
+	body, err := linkBody(l, call)
+	if err != nil {
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(l.url, "/")+"/"+verb, bytes.NewReader(body))
 	if err != nil {
