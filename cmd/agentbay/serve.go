@@ -18,7 +18,9 @@ import (
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/certs"
+	"github.com/agentbay/agentbay/internal/gate"
 	"github.com/agentbay/agentbay/internal/listener"
+	"github.com/agentbay/agentbay/internal/proxy"
 	"github.com/agentbay/agentbay/internal/rpc"
 )
 
@@ -77,7 +79,19 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 	door := &rpc.Door{Bay: h.bay, Log: log, PublicURL: o.publicURL}
 	defer door.Close()
 	defer context.AfterFunc(ctx, func() { door.Close() })() // first of all: a watch is a call that never ends
-	return a.answer(ctx, o, h, l, listener.Server(door, log), describe(l, o, files))
+	ports := &proxy.Door{Bay: h.bay, Log: log}
+	return a.answer(ctx, o, h, l, listener.Server(doors(door, ports), log), describe(l, o, files))
+}
+
+// doors sends links to ports to one door, and everything else to the other.
+func doors(actions, ports http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if gate.IsPortPath(r.URL.Path) {
+			ports.ServeHTTP(w, r)
+			return
+		}
+		actions.ServeHTTP(w, r)
+	})
 }
 
 // answer serves HTTP until ctx is done, and then lets calls in flight end.

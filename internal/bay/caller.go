@@ -56,6 +56,25 @@ func (b *Bay) used(ctx context.Context, k store.Key) {
 // NotFound: there is no such session, or it has ended.
 // Denied: that is not its token, or the key is disabled or deleted.
 func (b *Bay) Token(ctx context.Context, id agentbay.SessionID, token string) (agentbay.Service, error) {
+	return b.enter(ctx, id, func(secret string) bool { return gate.Match(token, secret) })
+}
+
+// Port returns a way to connect to one port of a session, to who shows the
+// token of that port's link ([gate.PortToken]).
+//
+// NotFound: there is no such session, or it has ended.
+// Denied: that is not its token, or the key is disabled or deleted.
+func (b *Bay) Port(ctx context.Context, id agentbay.SessionID, port uint16, token string) (func(context.Context) (io.ReadWriteCloser, error), error) {
+	s, err := b.enter(ctx, id, func(secret string) bool { return gate.Match(token, gate.PortToken(secret, port)) })
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (io.ReadWriteCloser, error) { return s.DialPort(ctx, id, port) }, nil
+}
+
+// enter lets in, to one session, who shows a token that opens a session with
+// that secret.
+func (b *Bay) enter(ctx context.Context, id agentbay.SessionID, opens func(secret string) bool) (agentbay.Service, error) {
 	x, err := b.lookUp(ctx, id)
 	if err != nil {
 		return nil, err
@@ -63,7 +82,7 @@ func (b *Bay) Token(ctx context.Context, id agentbay.SessionID, token string) (a
 	if x.KeyID == "" {
 		return nil, notFound(id)
 	}
-	if !gate.Match(token, x.Token) {
+	if !opens(x.Token) {
 		return nil, agentbay.Errorf(agentbay.Denied, "that is not the token of session %s", id)
 	}
 	if !x.State.Alive() {

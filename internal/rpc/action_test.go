@@ -63,6 +63,7 @@ var shapes = map[string]any{
 	"GetSessionDetail": wireDetail{},
 	"ListSession":      []struct{ SessionId, SessionStatus string }{},
 	"GetLabel":         struct{ Labels string }{},
+	"GetLink":          struct{ Url string }{},
 	"GetMcpResource": struct {
 		SessionId, ResourceUrl string
 		DesktopInfo            struct{ AppId, AuthCode, ConnectionProperties, ResourceId, ResourceType, Ticket string }
@@ -206,11 +207,12 @@ func TestActions(t *testing.T) {
 		"info":                       {"GetMcpResource", []string{"SessionId", testID}, 200, "ok", `resourceId=p-`},
 		"info has a ticket":          {"GetMcpResource", []string{"SessionId", testID}, 200, "ok", `"Ticket":"` + testToken + `"`},
 		"info, ended":                {"GetMcpResource", []string{"SessionId", "ended"}, 400, "InvalidMcpSession.NotFound", "not found"},
-		"link":                       {"GetLink", []string{"SessionId", testID, "ProtocolType", "https", "Port", "30100", "Option", "{}"}, 400, "NotSupported", "does not offer links to ports"},
+		"link, https":                {"GetLink", []string{"SessionId", testID, "ProtocolType", "https", "Port", "30100", "Option", "{}"}, 200, "ok", "/port/" + testID + "/30100/tok-"},
+		"link, port only":            {"GetLink", []string{"SessionId", testID, "Port", "30199"}, 200, "ok", `"Url":"ws://`},
 		"link, unknown":              {"GetLink", []string{"SessionId", "s-1"}, 400, "InvalidMcpSession.NotFound", "not found"},
 		"link, nothing":              {"GetLink", []string{"SessionId", testID}, 400, "PARAM_ERROR", "only BrowserUse image support cdp"},
 		"link, http":                 {"GetLink", []string{"SessionId", testID, "ProtocolType", "http"}, 400, "PARAM_ERROR", "http not supported"},
-		"link, https":                {"GetLink", []string{"SessionId", testID, "ProtocolType", "https"}, 400, "PARAM_ERROR", "port is not valid"},
+		"link, https without port":   {"GetLink", []string{"SessionId", testID, "ProtocolType", "https"}, 400, "PARAM_ERROR", "port is not valid"},
 		"link, ftp":                  {"GetLink", []string{"SessionId", testID, "ProtocolType", "ftp", "Port", "30100"}, 400, "PARAM_ERROR", "ftp not supported"},
 		"link, half a port":          {"GetLink", []string{"SessionId", testID, "ProtocolType", "wss", "Port", "30150.5"}, 400, "PARAM_ERROR", "PARAM_ERROR"},
 		"link, port too low":         {"GetLink", []string{"SessionId", testID, "Port", "30099"}, 400, "PARAM_ERROR", "from 30100 to 30199"},

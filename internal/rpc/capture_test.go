@@ -141,7 +141,7 @@ func (c capture) checkAction(t *testing.T, line int, res *http.Response) {
 	case p.get("SessionId") == "nonexist":
 		want = []string{"InvalidMcpSession.NotFound"}
 	case action == "GetLink":
-		want = []string{"NotSupported", "PARAM_ERROR"}
+		want = []string{"ok", "PARAM_ERROR"}
 	case action == "GetCdpLink" || action == "GetAdbLink":
 		want = []string{"NotSupported"}
 	case action == "CreateMcpSession" && refusable(p.Values):

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/gate"
 )
 
 // An origin is what the links begin with that are handed to one client, such as
@@ -57,6 +58,15 @@ func (d *Door) link(o origin, s *agentbay.SessionInfo) string {
 // socket is where the session's WebSocket is.
 func (o origin) socket(id agentbay.SessionID) string {
 	return "ws" + strings.TrimPrefix(string(o), "http") + "/ws/" + string(id)
+}
+
+// port is the link to a port of the session, to a WebSocket or an HTTP server there.
+func (o origin) port(s *agentbay.SessionInfo, port uint16, socket bool) string {
+	path := gate.PortPath(string(s.ID), port, gate.PortToken(s.Token, port))
+	if socket {
+		return "ws" + strings.TrimPrefix(string(o), "http") + path
+	}
+	return string(o) + path
 }
 
 // page is a page about the session, for people.

@@ -352,24 +352,35 @@ type linkParams struct {
 // The ports of a session that a link may go to.
 const firstPort, lastPort = 30100, 30199
 
-// getLink refuses as the wire says it should. What it could allow this bay does
-// not offer yet.
-func getLink(ctx context.Context, c *call, p linkParams) (answer, error) {
-	if _, err := present(ctx, c.bay, p.ID); err != nil {
-		return answer{}, err
-	}
-	if err := p.check(); err != nil {
-		return answer{}, coded("PARAM_ERROR", err)
-	}
-	return answer{}, notOffered("links to ports of a session")
+// A urlData is where something is.
+type urlData struct {
+	URL string `json:"Url"`
 }
 
-func (p linkParams) check() error {
-	if p.Port != "" {
-		if n, err := strconv.Atoi(p.Port); err != nil || n < firstPort || n > lastPort {
-			return agentbay.Errorf(agentbay.Invalid, "PARAM_ERROR: port %s is not valid; it must be a whole number from %d to %d", clip(p.Port), firstPort, lastPort)
-		}
+// getLink answers with the link to a port: of a WebSocket there, or with https
+// of an HTTP server.
+func getLink(ctx context.Context, c *call, p linkParams) (answer, error) {
+	s, err := present(ctx, c.bay, p.ID)
+	if err != nil {
+		return answer{}, err
 	}
+	port, err := p.check()
+	if err != nil {
+		return answer{}, coded("PARAM_ERROR", err)
+	}
+	return answer{data: urlData{c.origin.port(s, port, p.Protocol != "https")}}, nil
+}
+
+// check returns the port a link may be made to.
+func (p linkParams) check() (port uint16, err error) {
+	n, err := strconv.Atoi(p.Port)
+	if p.Port != "" && (err != nil || n < firstPort || n > lastPort) {
+		return 0, agentbay.Errorf(agentbay.Invalid, "PARAM_ERROR: port %s is not valid; it must be a whole number from %d to %d", clip(p.Port), firstPort, lastPort)
+	}
+	return uint16(n), p.checkProtocol()
+}
+
+func (p linkParams) checkProtocol() error {
 	switch p.Protocol {
 	case "", "wss":
 		if p.Port == "" {
