@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import ssl
 import time
 import uuid
 from collections.abc import Callable
 
+import httpx
 import pytest
 
 from acceptance.conftest import NewSession
@@ -273,3 +276,17 @@ def test_sessions_made_at_once_are_different() -> None:
 def test_an_endpoint_nobody_listens_on_is_a_failure() -> None:
     result = AgentBay("k", Config("127.0.0.1:1", timeout_ms=3000)).create()
     assert not result.success and "cannot be reached" in result.error_message
+
+
+def test_link_leads_to_a_port(new_session: NewSession) -> None:
+    session = new_session(image_id="code_latest")
+    serve = "echo inside > /tmp/page; nohup python3 -m http.server 30150 --directory /tmp >/dev/null 2>&1 &"
+    assert session.command.execute_command(serve).success
+    wait = "for i in $(seq 100); do curl -sf localhost:30150/page && exit; sleep 0.1; done; exit 1"
+    assert session.command.execute_command(wait, timeout_ms=30000).success
+    link = session.get_link(protocol_type="https", port=30150)
+    assert link.success and "/30150/" in link.data
+    trust = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE"))
+    assert httpx.get(link.data + "page", verify=trust, timeout=30).text == "inside\n"
+    refused = httpx.get(link.data.replace("/30150/", "/30151/"), verify=trust, timeout=30)
+    assert refused.status_code == 403
