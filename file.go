@@ -24,7 +24,17 @@ type openFile struct {
 	info       *fileInfo
 	offset     int64  // of the next Read
 	ahead      []byte // what has been read past offset
+	reached    int64  // where the last window ended
+	coming     *fetch // the window after ahead, if it was asked for
 	closed     bool
+}
+
+// A fetch is a window on its way.
+type fetch struct {
+	offset int64
+	done   chan struct{} // closed when b and err are set
+	b      []byte
+	err    error
 }
 
 func newOpenFile(f *FS, name, full string, info *fileInfo) *openFile {
@@ -49,19 +59,47 @@ func (o *openFile) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	if len(o.ahead) == 0 {
-		ahead, err := o.window(o.offset, window)
-		if err != nil {
+		if err := o.advance(); err != nil {
 			return 0, err
 		}
-		if len(ahead) == 0 {
-			return 0, io.EOF
-		}
-		o.ahead = ahead
 	}
 	n := copy(p, o.ahead)
 	o.ahead = o.ahead[n:]
 	o.offset += int64(n)
 	return n, nil
+}
+
+// advance fetches the window at offset, io.EOF if it is empty. Who reads on from
+// one window to the next will want the one after it too, which is then asked for.
+func (o *openFile) advance() error {
+	coming := o.coming
+	o.coming = nil
+	if coming == nil || coming.offset != o.offset {
+		coming = o.fetch(o.offset)
+	}
+	<-coming.done
+	if coming.err != nil {
+		return coming.err
+	}
+	if len(coming.b) == 0 {
+		return io.EOF
+	}
+	goesOn := o.offset > 0 && o.offset == o.reached
+	o.ahead, o.reached = coming.b, o.offset+int64(len(coming.b))
+	if goesOn && len(o.ahead) == window {
+		o.coming = o.fetch(o.reached)
+	}
+	return nil
+}
+
+// fetch begins to read the window at an offset.
+func (o *openFile) fetch(offset int64) *fetch {
+	f := &fetch{offset: offset, done: make(chan struct{})}
+	go func() {
+		defer close(f.done)
+		f.b, f.err = o.window(offset, window)
+	}()
+	return f
 }
 
 // window reads at most n bytes; fewer mean the end of the file.
@@ -115,7 +153,7 @@ func (o *openFile) ReadAt(p []byte, offset int64) (n int, err error) {
 	return n, nil
 }
 
-// WriteTo copies the rest of the file to w with one window in memory.
+// WriteTo copies the rest of the file to w with two windows in memory.
 func (o *openFile) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	for {
@@ -123,11 +161,13 @@ func (o *openFile) WriteTo(w io.Writer) (int64, error) {
 			return total, err
 		}
 		if len(o.ahead) == 0 {
-			ahead, err := o.window(o.offset, window)
-			if err != nil || len(ahead) == 0 {
+			err := o.advance()
+			if err == io.EOF {
+				return total, nil
+			}
+			if err != nil {
 				return total, err
 			}
-			o.ahead = ahead
 		}
 		n, err := io.Copy(w, bytes.NewReader(o.ahead))
 		o.ahead, o.offset, total = o.ahead[n:], o.offset+n, total+n
@@ -141,7 +181,7 @@ func (o *openFile) Close() error {
 	if err := o.check("close"); err != nil {
 		return err
 	}
-	o.closed, o.ahead = true, nil
+	o.closed, o.ahead, o.coming = true, nil, nil
 	return nil
 }
 

@@ -245,7 +245,7 @@ func (f *FS) WriteFile(name string, data []byte) error {
 
 // Create opens a file for writing, empty, making its parent directories as
 // needed. What is written is in the file once Close has returned nil, and in
-// part before that.
+// part before that; a Write may report the failure of an earlier one.
 func (f *FS) Create(name string) (io.WriteCloser, error) {
 	full, err := f.full("create", name)
 	if err != nil {
@@ -254,12 +254,14 @@ func (f *FS) Create(name string) (io.WriteCloser, error) {
 	return &fileWriter{fs: f, name: name, full: full}, nil
 }
 
-// A fileWriter gathers what is written into calls of one window each.
+// A fileWriter gathers what is written into calls of one window each. One call
+// may be under way while the next window fills.
 type fileWriter struct {
 	fs         *FS
 	name, full string
 	pending    []byte
-	started    bool // the first window has replaced what the file held
+	started    bool       // the first window has replaced what the file held, or will
+	sent       chan error // how the call under way ended; nil if there is none
 	err        error
 }
 
@@ -275,7 +277,20 @@ func (w *fileWriter) Write(p []byte) (n int, err error) {
 	return n, w.err
 }
 
+// settle waits for the call under way.
+func (w *fileWriter) settle() (err error) {
+	if w.sent != nil {
+		err = <-w.sent
+		w.sent = nil
+	}
+	return err
+}
+
+// flush begins to send what is pending, once what came before it is written.
 func (w *fileWriter) flush() error {
+	if err := w.settle(); err != nil {
+		return err
+	}
 	mode := "append"
 	if !w.started {
 		mode = "overwrite"
@@ -283,14 +298,22 @@ func (w *fileWriter) flush() error {
 	w.started = true
 	in := tool.WriteFileIn{Path: w.full, Content: base64.StdEncoding.EncodeToString(w.pending), Mode: mode, Format: "binary"}
 	w.pending = w.pending[:0]
-	_, err := do(w.fs, "write", w.name, tool.WriteFile, in)
-	return err
+	sent := make(chan error, 1)
+	w.sent = sent
+	go func() {
+		_, err := do(w.fs, "write", w.name, tool.WriteFile, in)
+		sent <- err
+	}()
+	return nil
 }
 
 // Close writes what is pending. A second Close is an error.
 func (w *fileWriter) Close() error {
 	if w.err == nil && (len(w.pending) > 0 || !w.started) {
 		w.err = w.flush()
+	}
+	if w.err == nil {
+		w.err = w.settle()
 	}
 	if w.err != nil {
 		return w.err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -155,6 +156,40 @@ func TestOpenFilesSeek(t *testing.T) {
 	b := make([]byte, 4)
 	if n, err := f.(io.ReaderAt).ReadAt(b, 8); n != 2 || err != io.EOF || string(b[:n]) != "89" {
 		t.Errorf("ReadAt past the end: %q, %v", b[:n], err)
+	}
+}
+
+// What was asked for ahead is not taken for what is read after a Seek.
+func TestLongFilesAreReadInAnyOrder(t *testing.T) {
+	s := newSession(t)
+	name := t.TempDir()[1:] + "/f"
+	fsys := s.FS(t.Context())
+	const mega = 1 << 20
+	data := make([]byte, 18*mega)
+	rand.NewChaCha8([32]byte{}).Read(data)
+	must(t, fsys.WriteFile(name, data))
+	f, err := fsys.Open(name)
+	must(t, err)
+	defer f.Close()
+	for _, part := range []struct{ from, to int }{{0, 9 * mega}, {3, 14 * mega}, {13 * mega, 18 * mega}, {mega, 2 * mega}, {0, 18 * mega}} {
+		_, err := f.(io.Seeker).Seek(int64(part.from), io.SeekStart)
+		must(t, err)
+		got := make([]byte, part.to-part.from)
+		if _, err := io.ReadFull(f, got); err != nil || !bytes.Equal(got, data[part.from:part.to]) {
+			t.Errorf("bytes %d to %d are not what was written: %v", part.from, part.to, err)
+		}
+	}
+}
+
+func TestAFailedWindowFailsTheFile(t *testing.T) {
+	s := newSession(t)
+	w, err := s.FS(t.Context()).Create(t.TempDir()[1:]) // a directory
+	must(t, err)
+	_, err = w.Write(make([]byte, 20<<20))
+	for _, err := range []error{err, w.Close()} {
+		if pathErr, ok := errors.AsType[*fs.PathError](err); !ok || pathErr.Op != "write" {
+			t.Errorf("error %v, want that the write failed", err)
+		}
 	}
 }
 
