@@ -11,8 +11,8 @@ import (
 
 // How much of a tool's answer is held at a time.
 const (
-	readSize  = 32 << 10
-	writeSize = 64 << 10
+	readSize  = 128 << 10
+	writeSize = 128 << 10
 )
 
 // noBytes is beside the empty text that is the base64 of no bytes. Clients that
@@ -22,7 +22,7 @@ const noBytes = `,"blob":"\n"`
 type buffers struct{ in, out []byte }
 
 var bufferPool = sync.Pool{New: func() any {
-	return &buffers{make([]byte, readSize), make([]byte, 0, writeSize+6*readSize)}
+	return &buffers{make([]byte, readSize), make([]byte, 0, writeSize+readSize)}
 }}
 
 // stream answers with head, the reply as the result of a tool, and tail, holding
