@@ -3,8 +3,10 @@ package tool
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -83,12 +85,20 @@ func plain(text []byte) bool {
 	if bytes.IndexByte(text, '\\') >= 0 || !utf8.Valid(text) {
 		return false
 	}
-	for _, c := range text {
-		if c < ' ' {
-			return false
+	return !hasControl(text)
+}
+
+// hasControl reports whether text has a control character, of which it looks at
+// eight at a time: one below 32 borrows from its highest bit.
+func hasControl(text []byte) bool {
+	const each = 0x0101010101010101
+	for ; len(text) >= 8; text = text[8:] {
+		word := binary.LittleEndian.Uint64(text)
+		if (word-each*' ')&^word&(each<<7) != 0 {
+			return true
 		}
 	}
-	return true
+	return slices.ContainsFunc(text, func(c byte) bool { return c < ' ' })
 }
 
 // short is the JSON with the name in place of the text.

@@ -1,6 +1,7 @@
 package tool
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -41,6 +42,18 @@ func TestLongTextsAreReadLikeAnyOther(t *testing.T) {
 		"no JSON too":   `{"Text":"LONG" "LONG"}`,
 	} {
 		alike(t, name, []byte(strings.ReplaceAll(text, "LONG", long)))
+	}
+}
+
+func TestControlCharactersAreFoundAnywhere(t *testing.T) {
+	for c := range 256 {
+		for at := range 19 {
+			text := bytes.Repeat([]byte{0x80}, 19)
+			text[at] = byte(c)
+			if hasControl(text) != (c < ' ') {
+				t.Errorf("character %#x at %d: found %t", c, at, c >= ' ')
+			}
+		}
 	}
 }
 
