@@ -45,7 +45,7 @@ type base64Text string
 
 // decoded is text to be read as the bytes it stands for.
 func decoded(text string) base64Text {
-	if strings.ContainsAny(text, "\r\n") {
+	if strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0 {
 		text = strings.NewReplacer("\r", "", "\n", "").Replace(text)
 	}
 	return base64Text(text)
