@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -229,7 +230,9 @@ func (h *host) wantCode(what string, err error, code agentbay.Code) {
 
 func startedMachineAnswers(t *testing.T, h *host) {
 	h.start("a")
-	if got := h.must("a", "/write?path=/tmp/x") + h.must("a", "/read?path=/tmp/x"); got != "" {
+	const path = "/tmp/agentbay-runtimetest"
+	t.Cleanup(func() { os.Remove(path) }) // the host's, where a machine has no files of its own
+	if got := h.must("a", "/write?path="+path) + h.must("a", "/read?path="+path); got != "" {
 		t.Errorf("writing and reading a file: %q, want nothing", got)
 	}
 	h.expect("a")
