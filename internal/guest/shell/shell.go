@@ -69,8 +69,8 @@ func (s *Shell) Run(ctx context.Context, in tool.ShellIn) (guest.Answer, error) 
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, timedOut(limit))
 	defer cancel()
-	defer s.Warm() // for the next command
 	p := s.spare(in.Command, dir, len(in.Envs) > 0)
+	s.Warm() // for the next command, while this one runs
 	if p == nil {
 		p, err = s.start(in.Command, dir, env)
 	}
