@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -42,6 +43,8 @@ func newRaw(b *testing.B, tier string) *raw {
 	r.binary = []string{"runc", "--root", filepath.Join(r.dir, "state")}
 	if tier == "runsc" {
 		r.binary = []string{filepath.Join(os.Getenv("AGENTBAY_TEST_BIN"), "runsc"), "--root", filepath.Join(r.dir, "state"), "--network=none"}
+		// runsc leaves a network namespace mounted in its state directory.
+		b.Cleanup(func() { syscall.Unmount(filepath.Join(r.dir, "state", "null-netns"), syscall.MNT_DETACH) })
 	}
 	r.mount(b, img.Layers)
 	return r
