@@ -122,6 +122,24 @@ func BenchmarkCommand(b *testing.B) {
 	}
 }
 
+// One command a while after the one before, when a bash waits for it.
+func BenchmarkCommandAfterPause(b *testing.B) {
+	const pause = 200 * time.Millisecond
+	for _, tier := range tiers {
+		b.Run("bay/"+tier, func(b *testing.B) {
+			s := session(b, bay(b, tier))
+			one(b, s)
+			run(b, s, "true")
+			var t times
+			for b.Loop() {
+				time.Sleep(pause)
+				t.measure(func() { run(b, s, "true") })
+			}
+			t.report(b)
+		})
+	}
+}
+
 // The first run of code after a session was made, and the ones after it.
 func BenchmarkRunCode(b *testing.B) {
 	for _, tier := range tiers {
