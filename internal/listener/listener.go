@@ -39,10 +39,19 @@ func Server(h http.Handler, log *slog.Logger) *http.Server {
 
 // Listen opens a TCP port on which clients may speak TLS or plain HTTP. A nil
 // config means plain HTTP only.
+//
+// No session tickets are given out. They arrive after the handshake, when some
+// WebSocket clients already write in one thread and read in another, and Python
+// before 3.13 does not guard a TLS connection against that: now and then the
+// connection breaks. Clients keep connections, so little is lost.
 func Listen(addr string, config *tls.Config) (net.Listener, error) {
 	inner, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, err
+	}
+	if config != nil {
+		config = config.Clone()
+		config.SessionTicketsDisabled = true
 	}
 	return newListener(inner, config, maxAccepted), nil
 }
