@@ -119,15 +119,6 @@ func (b *Bay) Start(ctx context.Context) error {
 	return nil
 }
 
-// cmpOr is v, or other if v is zero.
-func cmpOr[T comparable](v, other T) T {
-	var zero T
-	if v == zero {
-		return other
-	}
-	return v
-}
-
 // every calls f until the bay ends.
 func (b *Bay) every(period time.Duration, f func(context.Context)) {
 	tick := time.NewTicker(period)
