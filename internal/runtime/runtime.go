@@ -55,6 +55,58 @@ type Runtime interface {
 	Close() error
 }
 
+// A Mounter is a Runtime that can show its machines directories of the host
+// while they run.
+//
+// A mount is a stack of directories that are never written to, and on top of
+// it what the machine itself writes. That is kept on the host, within the
+// machine's disk limit, and can be read until Stop, however the machine ended.
+type Mounter interface {
+	// Mount shows m at m.Target in a machine that runs. Missing directories are
+	// made, the last one for the machine's user; what is at m.Target already
+	// stays visible, where m has nothing of that name, and becomes part of what
+	// the machine wrote. Tools started from then on see the mount. A Mount that
+	// was killed can be repeated.
+	//
+	// NotFound: there is no such machine, or it has ended.
+	// Conflict: m.Name is mounted.
+	// Invalid: m.Target cannot be a directory; the message says why.
+	Mount(ctx context.Context, id agentbay.SessionID, m Mount) error
+
+	// Written opens what a machine has written to a mount, also once it has
+	// ended. The caller closes it; Stop does not wait for that.
+	//
+	// NotFound: there is no such machine or mount.
+	Written(ctx context.Context, id agentbay.SessionID, name string) (Written, error)
+
+	// Halt ends the machine and keeps what it has written until Stop. Halting
+	// what has ended is not an error.
+	Halt(ctx context.Context, id agentbay.SessionID) error
+}
+
+// A Mount is a directory that a machine is shown.
+type Mount struct {
+	Name   string   // among the machine's mounts: letters, digits and dashes
+	Target string   // absolute path in the machine
+	Layers []string // directories of the host, topmost first; files in them have the machine's own user numbers
+}
+
+// Written is what a machine has written to a mount, as directories of the host.
+// It is the machine's: what is in it is hostile, and changes while it runs.
+type Written struct {
+	// Upper is an overlay's upper directory: what was made or changed, with a
+	// character device 0/0 for what was removed and the attribute
+	// trusted.overlay.opaque on directories that hide what is below.
+	Upper string
+
+	// Merged is what the machine sees, and can be written to, as root, with the
+	// machine's own users numbered from Base; empty if it has ended.
+	Merged string
+	Base   uint32
+
+	Close func() error
+}
+
 // A Meter is a Runtime that can tell what a machine uses.
 type Meter interface {
 	// Usage reads the machine's counters as the host keeps them.
