@@ -99,8 +99,8 @@ type Written struct {
 	// trusted.overlay.opaque on directories that hide what is below.
 	Upper string
 
-	// Merged is what the machine sees, and can be written to, as root, with the
-	// machine's own users numbered from Base; empty if it has ended.
+	// Merged is what the machine sees or, once it has ended, saw last. It can be
+	// written to, as root, with the machine's own users numbered from Base.
 	Merged string
 	Base   uint32
 
