@@ -13,20 +13,24 @@ import (
 
 // A Store keeps blobs. A blob is written whole, never changed, and read in
 // parts. Names are made of the letters a to z, digits, '-', '_', '.' and '/',
-// with no empty, "." or ".." part, at most 255 bytes. Methods may be called
-// concurrently.
+// with no empty, "." or ".." part, at most 255 bytes; any other is Invalid. Where
+// a/b is put, a must not be: in some stores a blob cannot be a folder as well.
+// Methods may be called concurrently.
 type Store interface {
-	// Put keeps size bytes of r under name. Once it returns nil the blob
-	// survives the loss of power; until then, and if it fails or is killed,
-	// there is no blob of that name, or the one there was. What a killed Put
+	// Put keeps the size bytes of r under name, and replaces what was there. Once
+	// it returns nil the blob survives the loss of power. If it fails or is
+	// killed, there is no blob of that name, or the one there was, or, if only
+	// the answer was lost, the new one: never a part of it. What a killed Put
 	// leaves behind, the driver removes by itself.
 	//
+	// Invalid: r has more or fewer bytes.
 	// Exhausted: there is no room.
 	// Unavailable: the store cannot be reached.
 	Put(ctx context.Context, name string, r io.Reader, size int64) error
 
 	// Get reads n bytes from offset, or less at the end; n < 0 means to the end.
-	// The caller must close what it gets.
+	// The caller must close what it gets, and read it before ctx is done. Reading
+	// it ends with an error, not with io.EOF, if the store breaks off.
 	//
 	// NotFound: there is no such blob.
 	// Unavailable: the store cannot be reached.
