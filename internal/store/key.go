@@ -19,19 +19,20 @@ type Key struct {
 	Hash        string // see gate.Hash
 	Visible     string // its first characters
 	MaxSessions int    // how many sessions it may have at once; 0 means the server's default
+	MaxStorage  int64  // how many bytes its contexts may hold; 0 means the server's default
 	CreatedAt   time.Time
 	UsedAt      time.Time // zero if never; exact to a minute
 	Disabled    bool
 }
 
-const keyColumns = "id, name, hash, visible, max_sessions, created_at, used_at, disabled"
+const keyColumns = "id, name, hash, visible, max_sessions, max_storage, created_at, used_at, disabled"
 
 // AddKey adds a key.
 //
 // Conflict: there is one of that name.
 func (s *Store) AddKey(ctx context.Context, k Key) error {
-	_, err := s.exec(ctx, "INSERT INTO api_keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-		k.ID, k.Name, k.Hash, k.Visible, k.MaxSessions, nanos(k.CreatedAt), nanos(k.UsedAt), k.Disabled)
+	_, err := s.exec(ctx, "INSERT INTO api_keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		k.ID, k.Name, k.Hash, k.Visible, k.MaxSessions, k.MaxStorage, nanos(k.CreatedAt), nanos(k.UsedAt), k.Disabled)
 	if isDuplicate(err) {
 		return agentbay.Errorf(agentbay.Conflict, "there is an API key named %q already; choose another name", k.Name)
 	}
@@ -41,6 +42,13 @@ func (s *Store) AddKey(ctx context.Context, k Key) error {
 func isDuplicate(err error) bool {
 	var e *sqlite.Error
 	return errors.As(err, &e) && e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE
+}
+
+// isForeign reports whether a write failed because what it refers to is not
+// there.
+func isForeign(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code() == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY
 }
 
 // KeyByHash finds a key by the hash of its secret. It reads the row on every
@@ -103,7 +111,7 @@ type row interface{ Scan(...any) error }
 
 func scanKey(r row) (k Key, err error) {
 	var created, used int64
-	err = r.Scan(&k.ID, &k.Name, &k.Hash, &k.Visible, &k.MaxSessions, &created, &used, &k.Disabled)
+	err = r.Scan(&k.ID, &k.Name, &k.Hash, &k.Visible, &k.MaxSessions, &k.MaxStorage, &created, &used, &k.Disabled)
 	k.CreatedAt, k.UsedAt = moment(created), moment(used)
 	return k, err
 }

@@ -84,13 +84,18 @@ func (s *Store) Finish(ctx context.Context, id agentbay.SessionID, reason string
 }
 
 // LetGo records that nothing on the host is kept for a session any more, which
-// is thereby Finished. One that was Finished already keeps its first reason and
-// time.
+// is thereby Finished, and forgets its mounts, saved or not. One that was
+// Finished already keeps its first reason and time.
 func (s *Store) LetGo(ctx context.Context, id agentbay.SessionID, reason string, at time.Time) error {
-	_, err := s.exec(ctx, "UPDATE sessions SET held = 0, "+
-		"end_reason = iif(state = ?1, end_reason, ?2), ended_at = iif(state = ?1, ended_at, ?3), state = ?1 WHERE id = ?4",
-		agentbay.Finished, reason, nanos(at), id)
-	return err
+	return s.tx(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM mounts WHERE session_id = ?", id); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE sessions SET held = 0, "+
+			"end_reason = iif(state = ?1, end_reason, ?2), ended_at = iif(state = ?1, ended_at, ?3), state = ?1 WHERE id = ?4",
+			agentbay.Finished, reason, nanos(at), id)
+		return err
+	})
 }
 
 // Give hands a session that no caller has to the caller x.KeyID, with x's

@@ -1,4 +1,5 @@
-// Package store keeps what a bay must remember: its API keys and its sessions.
+// Package store keeps what a bay must remember: its API keys, its sessions and
+// its contexts, the files of which are elsewhere.
 // It is SQL on SQLite and holds no rule; what a row means is decided in package
 // bay.
 //
@@ -142,7 +143,8 @@ func private(path string) error {
 // dsn names a database and how it is opened. synchronous is NORMAL: in WAL mode
 // a killed process loses nothing, and a power cut, which ends every machine of
 // this host anyway, may lose the last writes but never the file. The next start
-// then sweeps what the store does not know.
+// then sweeps what the store does not know. What must survive that as well is
+// written with [Store.durably].
 func dsn(path string) string {
 	q := url.Values{
 		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)"},
@@ -219,7 +221,29 @@ func run(ctx context.Context, tx *sql.Tx, name string) error {
 
 // tx does all of f's writes or none.
 func (s *Store) tx(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := s.write.BeginTx(ctx, nil)
+	return transact(ctx, s.write, f)
+}
+
+// durably is tx; once it returns nil, what was written until then survives the
+// loss of power.
+func (s *Store) durably(ctx context.Context, f func(*sql.Tx) error) error {
+	conn, err := s.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "PRAGMA synchronous = FULL"); err != nil {
+		return err
+	}
+	defer conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA synchronous = NORMAL")
+	return transact(ctx, conn, f)
+}
+
+// transact does all of f's writes to db, a *sql.DB or *sql.Conn, or none.
+func transact(ctx context.Context, db interface {
+	BeginTx(context.Context, *sql.TxOptions) (*sql.Tx, error)
+}, f func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
