@@ -50,6 +50,7 @@ type SessionSpec struct {
 	Image       string            // empty means DefaultImage
 	Labels      map[string]string // at most 100; see SetLabels
 	IdleTimeout time.Duration     // released after this long without a call; 0 means DefaultIdleTimeout
+	Contexts    []ContextMount    // what the session is shown of contexts from the start
 	SDK         string            // what made the request, for statistics only
 }
 
