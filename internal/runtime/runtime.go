@@ -62,16 +62,18 @@ type Runtime interface {
 // it what the machine itself writes. That is kept on the host, within the
 // machine's disk limit, and can be read until Stop, however the machine ended.
 type Mounter interface {
-	// Mount shows m at m.Target in a machine that runs. Missing directories are
-	// made, the last one for the machine's user; what is at m.Target already
-	// stays visible, where m has nothing of that name, and becomes part of what
-	// the machine wrote. Tools started from then on see the mount. A Mount that
-	// was killed can be repeated.
+	// Mount shows each of mounts at its Target in a machine that runs, in that
+	// order, or none of them if it fails. Missing directories are made; the last
+	// one, and every mount, is the machine's user's. What is at a Target already
+	// stays visible, where the mount has nothing of that name, and becomes part
+	// of what the machine wrote. Tools started from then on see the mounts. A
+	// Mount that was killed can be repeated, with the same Layers.
 	//
 	// NotFound: there is no such machine, or it has ended.
-	// Conflict: m.Name is mounted.
-	// Invalid: m.Target cannot be a directory; the message says why.
-	Mount(ctx context.Context, id agentbay.SessionID, m Mount) error
+	// Conflict: a Name is mounted.
+	// Invalid: a Target cannot be a directory; the message says which and why.
+	// Exhausted: what is at a Target already exceeds the machine's disk limit.
+	Mount(ctx context.Context, id agentbay.SessionID, mounts ...Mount) error
 
 	// Written opens what a machine has written to a mount, also once it has
 	// ended. The caller closes it; Stop does not wait for that.
