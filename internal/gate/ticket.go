@@ -17,7 +17,7 @@ import (
 type FileTicket struct {
 	Context string
 	Path    string // of the file in the context
-	Put     bool   // the file may be written; else it may be read
+	Write   bool   // the file may be written; else it may be read
 	Expires time.Time
 }
 
@@ -41,7 +41,7 @@ func (t FileTicket) Sign(secret []byte) string {
 // encode is what is signed: form, right, expiry, and the names.
 func (t FileTicket) encode() []byte {
 	b := []byte{ticketForm, 0}
-	if t.Put {
+	if t.Write {
 		b[1] = 1
 	}
 	b = binary.AppendVarint(b, t.Expires.Unix())
@@ -77,7 +77,7 @@ func decodeTicket(b []byte) (t FileTicket, ok bool) {
 	if len(b) < 2 || b[0] != ticketForm {
 		return t, false
 	}
-	t.Put = b[1] == 1
+	t.Write = b[1] == 1
 	expires, n := binary.Varint(b[2:])
 	if n <= 0 {
 		return t, false
@@ -95,10 +95,10 @@ func decodeTicket(b []byte) (t FileTicket, ok bool) {
 // filePrefix is where URLs of files begin.
 const filePrefix = "/objects/"
 
-// FilePath is the path of the URL that carries a ticket for a file. It ends in
-// the file's name, so that programs that keep what they get find one.
-func FilePath(ticket, file string) string {
-	return filePrefix + ticket + "/" + url.PathEscape(path.Base(file))
+// FilePath is the path of the URL that carries a ticket. It ends in the file's
+// name, so that programs that keep what they get find one.
+func FilePath(secret []byte, t FileTicket) string {
+	return filePrefix + t.Sign(secret) + "/" + url.PathEscape(path.Base(t.Path))
 }
 
 // IsFilePath reports whether a path is one of a URL of a file.

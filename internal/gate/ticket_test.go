@@ -14,7 +14,7 @@ var ticketSecret = []byte("0123456789abcdef")
 func TestTicketSaysWhatWasSigned(t *testing.T) {
 	for _, want := range []FileTicket{
 		{Context: "SdkCtx-1", Path: "/tmp/a b/ü.bin", Expires: time.Unix(1_800_000_000, 0)},
-		{Context: "SdkCtx-1", Path: "C:/Users/x", Put: true, Expires: time.Unix(0, 0)},
+		{Context: "SdkCtx-1", Path: "C:/Users/x", Write: true, Expires: time.Unix(0, 0)},
 		{Expires: time.Unix(-1, 0)},
 	} {
 		ticket := want.Sign(ticketSecret)
@@ -22,7 +22,7 @@ func TestTicketSaysWhatWasSigned(t *testing.T) {
 		if !ok || got != want {
 			t.Errorf("%+v came back as %+v, %v", want, got, ok)
 		}
-		if scrubbed := Scrub("PUT " + FilePath(ticket, want.Path)); strings.Contains(scrubbed, ticket[12:]) {
+		if scrubbed := Scrub("PUT " + FilePath(ticketSecret, want)); strings.Contains(scrubbed, ticket[12:]) {
 			t.Errorf("Scrub leaves %s", scrubbed)
 		}
 	}
@@ -57,12 +57,14 @@ func TestForgedTicketsDoNotOpen(t *testing.T) {
 
 func TestFilePathEndsInTheName(t *testing.T) {
 	for file, name := range map[string]string{"/tmp/a b#?.txt": "a b#?.txt", "/ü/漢字": "漢字", "C:/x": "x", "/": "/"} {
-		u, err := url.Parse("http://bay.example" + FilePath("tok-x", file))
-		if err != nil || u.Path != "/objects/tok-x/"+name || u.RawQuery != "" || u.Fragment != "" {
+		want := FileTicket{Context: "SdkCtx-1", Path: file, Expires: time.Unix(1, 0)}
+		u, err := url.Parse("http://bay.example" + FilePath(ticketSecret, want))
+		if err != nil || !strings.HasSuffix(u.Path, "/"+name) || u.RawQuery != "" || u.Fragment != "" {
 			t.Errorf("%s: %v, %v", file, u, err)
 		}
-		if ticket, ok := CutFilePath(u.Path); !ok || ticket != "tok-x" {
-			t.Errorf("%s: ticket %q, %v", file, ticket, ok)
+		ticket, ok := CutFilePath(u.Path)
+		if got, opens := OpenFileTicket(ticket, ticketSecret); !ok || !opens || got != want {
+			t.Errorf("%s: ticket %q says %+v", file, ticket, got)
 		}
 	}
 	for _, path := range []string{"", "/", "/objects", "/objects/", "/objects//x", "/port/x"} {
@@ -73,7 +75,7 @@ func TestFilePathEndsInTheName(t *testing.T) {
 }
 
 func FuzzOpenFileTicket(f *testing.F) {
-	f.Add(FileTicket{Context: "c", Path: "/p", Put: true, Expires: time.Unix(1, 0)}.Sign(ticketSecret), []byte("\x01\x00\x02\x01cp"))
+	f.Add(FileTicket{Context: "c", Path: "/p", Write: true, Expires: time.Unix(1, 0)}.Sign(ticketSecret), []byte("\x01\x00\x02\x01cp"))
 	f.Add("tok-AAAA", []byte("\x01\x00\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
 	f.Fuzz(func(t *testing.T, ticket string, said []byte) {
 		if opened, ok := OpenFileTicket(ticket, ticketSecret); ok && opened.Sign(ticketSecret) == "" {
