@@ -48,6 +48,7 @@ var layers = []struct{ pkg, mayNotImport, why string }{
 	{"internal/store", "internal/rpc", "the store knows no wire"},
 	{"internal/store", "internal/runtime", "the store is SQL; what is on the host is a runtime's"},
 	{"internal/store", "internal/image", "the store is SQL; what is on the host is an image store's"},
+	{"internal/sqlite", "internal", "a database is opened below what is kept in it"},
 	{"internal/gate", "internal", "secrets are made and checked below everything else"},
 	{"internal/certs", "internal", "certificates are made below everything else"},
 	{"internal/listener", "internal", "a port does not know what is answered on it"},

@@ -40,7 +40,7 @@ func nameTaken(err error, name string) error {
 
 // Context finds a context, hidden or not.
 func (s *Store) Context(ctx context.Context, id agentbay.ContextID) (Context, error) {
-	c, err := scanContext(s.read.QueryRowContext(ctx, "SELECT "+contextColumns+" FROM contexts WHERE id = ?", id))
+	c, err := scanContext(s.db.Read.QueryRowContext(ctx, "SELECT "+contextColumns+" FROM contexts WHERE id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Context{}, contextNotFound(id)
 	}
@@ -54,7 +54,7 @@ func contextNotFound(id agentbay.ContextID) error {
 // ContextNamed finds a context that is not hidden by the name that its key gave
 // it.
 func (s *Store) ContextNamed(ctx context.Context, keyID, name string) (Context, error) {
-	c, err := scanContext(s.read.QueryRowContext(ctx,
+	c, err := scanContext(s.db.Read.QueryRowContext(ctx,
 		"SELECT "+contextColumns+" FROM contexts WHERE key_id = ? AND name = ? AND hidden = ''", keyID, name))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Context{}, agentbay.Errorf(agentbay.NotFound, "there is no context named %q", name)
@@ -76,10 +76,10 @@ func (s *Store) Contexts(ctx context.Context, keyID string, q agentbay.ContextQu
 		args = append(args, q.Session)
 	}
 	page := new(agentbay.ContextPage)
-	if err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM contexts WHERE "+where, args...).Scan(&page.Total); err != nil {
+	if err := s.db.Read.QueryRowContext(ctx, "SELECT count(*) FROM contexts WHERE "+where, args...).Scan(&page.Total); err != nil {
 		return nil, err
 	}
-	rows, err := s.read.QueryContext(ctx, "SELECT "+contextColumns+" FROM contexts WHERE "+where+
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT "+contextColumns+" FROM contexts WHERE "+where+
 		" ORDER BY created_at DESC, seq DESC LIMIT ? OFFSET ?", append(args, pageLimit(q.Limit), offset)...)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (s *Store) EachContext(ctx context.Context) iter.Seq2[Context, error] {
 // contextsAfter reads the contexts whose rows follow number seq, at most
 // maxLimit, and returns the number of the last.
 func (s *Store) contextsAfter(ctx context.Context, seq int64) ([]Context, int64, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT seq, "+contextColumns+" FROM contexts WHERE seq > ? ORDER BY seq LIMIT ?", seq, maxLimit)
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT seq, "+contextColumns+" FROM contexts WHERE seq > ? ORDER BY seq LIMIT ?", seq, maxLimit)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -148,7 +148,7 @@ func (s *Store) TouchContext(ctx context.Context, id agentbay.ContextID, at time
 // once it returns nil, what only they needed may be removed. Mounts of it stay
 // until their sessions are let go.
 func (s *Store) DeleteContext(ctx context.Context, id agentbay.ContextID) error {
-	return s.durably(ctx, func(tx *sql.Tx) error {
+	return s.db.Durably(ctx, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, "DELETE FROM contexts WHERE id = ?", id)
 		if err != nil {
 			return err
@@ -161,7 +161,7 @@ func (s *Store) DeleteContext(ctx context.Context, id agentbay.ContextID) error 
 // ContextBytes returns how much the files of a key's contexts hold in all,
 // hidden ones included.
 func (s *Store) ContextBytes(ctx context.Context, keyID string) (n int64, err error) {
-	err = s.read.QueryRowContext(ctx, "SELECT coalesce(sum(bytes), 0) FROM contexts WHERE key_id = ?", keyID).Scan(&n)
+	err = s.db.Read.QueryRowContext(ctx, "SELECT coalesce(sum(bytes), 0) FROM contexts WHERE key_id = ?", keyID).Scan(&n)
 	return n, err
 }
 

@@ -164,7 +164,7 @@ func TestContextsOfASessionAreThoseItMounts(t *testing.T) {
 func TestContextsCanBeChangedWhileTheyAreYielded(t *testing.T) {
 	both(t, func(t *testing.T, s *Store) {
 		const n = maxLimit + 5
-		must(t, s.tx(t.Context(), func(tx *sql.Tx) error {
+		must(t, s.db.Tx(t.Context(), func(tx *sql.Tx) error {
 			for i := range n {
 				_, err := tx.Exec("INSERT INTO contexts ("+contextColumns+") VALUES (?, ?, ?, '', 'available', 1, 1, '', 0, 0)", i, "ak-1", fmt.Sprint(i))
 				must(t, err)
@@ -236,30 +236,6 @@ func TestCommitSettlesItsMount(t *testing.T) {
 	pending, err := s.PendingMounts(ctx)
 	if err != nil || len(pending) != 1 || pending[0].MountName != "c1" {
 		t.Errorf("pending after Commit: %v, %v; want c1", pending, err)
-	}
-}
-
-// What a context refers to must not be lost with the power; what it referred to
-// is removed once nothing does.
-func TestWhatMattersIsSyncedToDisk(t *testing.T) {
-	s, ctx := open(t, t.TempDir()), t.Context()
-	synchronous := func(q interface {
-		QueryRowContext(context.Context, string, ...any) *sql.Row
-	}) (level int) {
-		must(t, q.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&level))
-		return level
-	}
-	const normal, full = 1, 2
-	must(t, s.durably(ctx, func(tx *sql.Tx) error {
-		if got := synchronous(tx); got != full {
-			t.Errorf("synchronous is %d while writing durably, want %d", got, full)
-		}
-		return nil
-	}))
-	cancelled, cancel := context.WithCancel(ctx)
-	s.durably(cancelled, func(*sql.Tx) error { cancel(); return nil })
-	if got := synchronous(s.write); got != normal {
-		t.Errorf("synchronous is %d afterwards, want %d", got, normal)
 	}
 }
 

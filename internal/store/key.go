@@ -54,7 +54,7 @@ func isForeign(err error) bool {
 // KeyByHash finds a key by the hash of its secret. It reads the row on every
 // call, so that a key disabled by another process is disabled at once.
 func (s *Store) KeyByHash(ctx context.Context, hash string) (Key, error) {
-	k, err := scanKey(s.read.QueryRowContext(ctx, "SELECT "+keyColumns+" FROM api_keys WHERE hash = ?", hash))
+	k, err := scanKey(s.db.Read.QueryRowContext(ctx, "SELECT "+keyColumns+" FROM api_keys WHERE hash = ?", hash))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Key{}, agentbay.Errorf(agentbay.NotFound, "API key not found")
 	}
@@ -63,7 +63,7 @@ func (s *Store) KeyByHash(ctx context.Context, hash string) (Key, error) {
 
 // Key finds a key by its ID or its name.
 func (s *Store) Key(ctx context.Context, idOrName string) (Key, error) {
-	k, err := scanKey(s.read.QueryRowContext(ctx,
+	k, err := scanKey(s.db.Read.QueryRowContext(ctx,
 		"SELECT "+keyColumns+" FROM api_keys WHERE id = ?1 OR name = ?1 ORDER BY id <> ?1 LIMIT 1", idOrName))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Key{}, agentbay.Errorf(agentbay.NotFound, "API key %q not found; `agentbay apikey ls` shows what there is", idOrName)
@@ -73,7 +73,7 @@ func (s *Store) Key(ctx context.Context, idOrName string) (Key, error) {
 
 // Keys returns every key, oldest first.
 func (s *Store) Keys(ctx context.Context) ([]Key, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT "+keyColumns+" FROM api_keys ORDER BY created_at, id")
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT "+keyColumns+" FROM api_keys ORDER BY created_at, id")
 	if err != nil {
 		return nil, err
 	}

@@ -25,7 +25,7 @@ type Mount struct {
 // Conflict: the session has a mount at that path; the message begins with
 // "PathAlreadyBound".
 func (s *Store) AddMount(ctx context.Context, m Mount) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		if err := pathFree(ctx, tx, m); err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func (s *Store) MountsOfContext(ctx context.Context, id agentbay.ContextID) ([]M
 }
 
 func (s *Store) mounts(ctx context.Context, where string, args ...any) ([]Mount, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT m.session_id, m.name, m.context_id, m.path, m.policy, m.root, m.checkout, m.bound_at, m.pending, "+
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT m.session_id, m.name, m.context_id, m.path, m.policy, m.root, m.checkout, m.bound_at, m.pending, "+
 		"coalesce(c.name, ''), c.id IS NULL FROM mounts m LEFT JOIN contexts c ON c.id = m.context_id WHERE "+where+" ORDER BY m.seq", args...)
 	if err != nil {
 		return nil, err

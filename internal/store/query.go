@@ -28,10 +28,10 @@ func (s *Store) Sessions(ctx context.Context, keyID string, q agentbay.SessionQu
 	}
 	where, args := filter(keyID, q)
 	page := new(agentbay.SessionPage)
-	if err := s.read.QueryRowContext(ctx, "SELECT count(*) FROM sessions WHERE "+where, args...).Scan(&page.Total); err != nil {
+	if err := s.db.Read.QueryRowContext(ctx, "SELECT count(*) FROM sessions WHERE "+where, args...).Scan(&page.Total); err != nil {
 		return nil, err
 	}
-	rows, err := s.read.QueryContext(ctx, "SELECT "+sessionColumns+" FROM sessions WHERE "+where+
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT "+sessionColumns+" FROM sessions WHERE "+where+
 		" ORDER BY created_at DESC, seq DESC LIMIT ? OFFSET ?", append(args, pageLimit(q.Limit), offset)...)
 	if err != nil {
 		return nil, err

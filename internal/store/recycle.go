@@ -18,7 +18,7 @@ type Recycle struct {
 // SetRecycle replaces a context's rules for what is at or below prefix by rules,
 // whose Context does not matter.
 func (s *Store) SetRecycle(ctx context.Context, id agentbay.ContextID, prefix string, rules []Recycle) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		if err := dropRecycle(ctx, tx, id, prefix); err != nil {
 			return err
 		}
@@ -44,7 +44,7 @@ func dropRecycle(ctx context.Context, tx *sql.Tx, id agentbay.ContextID, prefix 
 
 // RecycleRules returns the rules of all contexts, each context's together.
 func (s *Store) RecycleRules(ctx context.Context) ([]Recycle, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT context_id, path, days FROM recycle ORDER BY context_id, path")
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT context_id, path, days FROM recycle ORDER BY context_id, path")
 	if err != nil {
 		return nil, err
 	}

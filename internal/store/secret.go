@@ -11,7 +11,7 @@ import (
 func (s *Store) Secret(ctx context.Context, name string) (secret []byte, err error) {
 	fresh := make([]byte, 32)
 	rand.Read(fresh)
-	err = s.tx(ctx, func(tx *sql.Tx) error {
+	err = s.db.Tx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO secrets (name, secret) VALUES (?, ?)", name, fresh); err != nil {
 			return err
 		}

@@ -27,7 +27,7 @@ const sessionColumns = "id, key_id, image, image_digest, runtime, isolation, sta
 
 // AddSession records a session. It is held until [Store.LetGo].
 func (s *Store) AddSession(ctx context.Context, x Session) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		labels, err := json.Marshal(orEmpty(x.Labels))
 		if err != nil {
 			return err
@@ -44,7 +44,7 @@ func (s *Store) AddSession(ctx context.Context, x Session) error {
 
 // Session finds a session, also after it has ended.
 func (s *Store) Session(ctx context.Context, id agentbay.SessionID) (Session, error) {
-	x, err := scanSession(s.read.QueryRowContext(ctx, "SELECT "+sessionColumns+" FROM sessions WHERE id = ?", id))
+	x, err := scanSession(s.db.Read.QueryRowContext(ctx, "SELECT "+sessionColumns+" FROM sessions WHERE id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Session{}, agentbay.Errorf(agentbay.NotFound, "session %s not found", id)
 	}
@@ -53,7 +53,7 @@ func (s *Store) Session(ctx context.Context, id agentbay.SessionID) (Session, er
 
 // Held returns every session for which something on the host may be kept.
 func (s *Store) Held(ctx context.Context) ([]Session, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT "+sessionColumns+" FROM sessions WHERE held ORDER BY seq")
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT "+sessionColumns+" FROM sessions WHERE held ORDER BY seq")
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (s *Store) Finish(ctx context.Context, id agentbay.SessionID, reason string
 // is thereby Finished, and forgets its mounts, saved or not. One that was
 // Finished already keeps its first reason and time.
 func (s *Store) LetGo(ctx context.Context, id agentbay.SessionID, reason string, at time.Time) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM mounts WHERE session_id = ?", id); err != nil {
 			return err
 		}
@@ -103,7 +103,7 @@ func (s *Store) LetGo(ctx context.Context, id agentbay.SessionID, reason string,
 //
 // Conflict: another caller has it, or it has ended.
 func (s *Store) Give(ctx context.Context, x Session) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		labels, err := json.Marshal(orEmpty(x.Labels))
 		if err != nil {
 			return err
@@ -123,7 +123,7 @@ func (s *Store) Give(ctx context.Context, x Session) error {
 
 // SetLabels replaces a session's labels.
 func (s *Store) SetLabels(ctx context.Context, id agentbay.SessionID, labels map[string]string) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		b, err := json.Marshal(orEmpty(labels))
 		if err != nil {
 			return err
@@ -155,7 +155,7 @@ func indexLabels(ctx context.Context, tx *sql.Tx, id agentbay.SessionID, labels 
 
 // Touch records when sessions were last active.
 func (s *Store) Touch(ctx context.Context, active map[agentbay.SessionID]time.Time) error {
-	return s.tx(ctx, func(tx *sql.Tx) error {
+	return s.db.Tx(ctx, func(tx *sql.Tx) error {
 		for id, at := range active {
 			if _, err := tx.ExecContext(ctx, "UPDATE sessions SET active_at = ? WHERE id = ?", nanos(at), id); err != nil {
 				return err

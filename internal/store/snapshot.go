@@ -35,7 +35,7 @@ type Commit struct {
 // Conflict: the root is not c.Old any more; look at it and try again.
 // NotFound: the context is gone.
 func (s *Store) Commit(ctx context.Context, c Commit) error {
-	return s.durably(ctx, func(tx *sql.Tx) error {
+	return s.db.Durably(ctx, func(tx *sql.Tx) error {
 		if err := switchRoot(ctx, tx, c); err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ const snapshotColumns = "id, at, reason, session_id, root, files, bytes, " +
 
 // Snapshots lists the states of a context that are kept, newest first.
 func (s *Store) Snapshots(ctx context.Context, id agentbay.ContextID) ([]Snapshot, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT "+snapshotColumns+" FROM snapshots WHERE context_id = ? ORDER BY seq DESC", id)
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT "+snapshotColumns+" FROM snapshots WHERE context_id = ? ORDER BY seq DESC", id)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (s *Store) Snapshots(ctx context.Context, id agentbay.ContextID) ([]Snapsho
 
 // Snapshot finds a state of a context.
 func (s *Store) Snapshot(ctx context.Context, id agentbay.ContextID, snapshot string) (Snapshot, error) {
-	x, err := scanSnapshot(s.read.QueryRowContext(ctx, "SELECT "+snapshotColumns+" FROM snapshots WHERE context_id = ? AND id = ?", id, snapshot))
+	x, err := scanSnapshot(s.db.Read.QueryRowContext(ctx, "SELECT "+snapshotColumns+" FROM snapshots WHERE context_id = ? AND id = ?", id, snapshot))
 	if errors.Is(err, sql.ErrNoRows) {
 		return Snapshot{}, agentbay.Errorf(agentbay.NotFound, "context %s has no snapshot %q; its history shows which it has", id, snapshot)
 	}
@@ -101,11 +101,11 @@ const needless = "SELECT seq FROM (SELECT seq, at, row_number() OVER (ORDER BY s
 // one. It returns how many there were.
 func (s *Store) PruneSnapshots(ctx context.Context, id agentbay.ContextID, keep int, before time.Time) (n int64, err error) {
 	var some bool // most sweeps find nothing, which must not cost a sync of the disk
-	err = s.read.QueryRowContext(ctx, "SELECT EXISTS ("+needless+")", id, keep, nanos(before)).Scan(&some)
+	err = s.db.Read.QueryRowContext(ctx, "SELECT EXISTS ("+needless+")", id, keep, nanos(before)).Scan(&some)
 	if err != nil || !some {
 		return 0, err
 	}
-	err = s.durably(ctx, func(tx *sql.Tx) error {
+	err = s.db.Durably(ctx, func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, "DELETE FROM snapshots WHERE seq IN ("+needless+")", id, keep, nanos(before))
 		if err != nil {
 			return err
@@ -135,7 +135,7 @@ func (s *Store) AllRoots(ctx context.Context, keyID string) iter.Seq2[string, er
 }
 
 func (s *Store) roots(ctx context.Context, keyID string) ([]string, error) {
-	rows, err := s.read.QueryContext(ctx, "SELECT root FROM contexts WHERE key_id = ?1 AND root <> '' "+
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT root FROM contexts WHERE key_id = ?1 AND root <> '' "+
 		"UNION SELECT x.root FROM snapshots x JOIN contexts c ON c.id = x.context_id WHERE c.key_id = ?1 AND x.root <> '' "+
 		"UNION SELECT m.root FROM mounts m JOIN sessions s ON s.id = m.session_id WHERE s.key_id = ?1 AND m.root <> ''", keyID)
 	if err != nil {
