@@ -33,6 +33,12 @@ func NewToken() string { return "tok-" + random(43) }
 // NewSessionID makes a session ID that cannot be guessed.
 func NewSessionID() string { return "session-" + strings.ToLower(rand.Text()) }
 
+// NewContextID makes the name of a context.
+func NewContextID() string { return "SdkCtx-" + strings.ToLower(rand.Text()) }
+
+// NewSnapshotID makes the name of a state of a context, short enough to type.
+func NewSnapshotID() string { return "snap-" + strings.ToLower(rand.Text())[:12] }
+
 // NewKeyID makes the public name of an API key.
 func NewKeyID() string { return "ak-" + strings.ToLower(rand.Text())[:16] }
 
