@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/agentbay/agentbay"
 )
@@ -29,10 +30,20 @@ func Part(size, offset, n int64) (from, length int64, err error) {
 	return offset, n, nil
 }
 
-// Exact returns a reader of the size bytes of r, for drivers to read in Put. It
-// fails, before it has given the last of them, if r has more or fewer, and when
-// ctx is done. If r can seek, so can it, and a driver may start over.
-func Exact(ctx context.Context, r io.Reader, size int64) io.Reader {
+// A Source is what a driver reads in Put.
+type Source interface {
+	io.Reader
+
+	// End ends the source: once it returns, nobody reads r any more, whatever a
+	// driver's library still has in its hands. It returns what reading failed
+	// with, which is the caller's affair and not the store's, or nil.
+	End() error
+}
+
+// Exact returns a Source of the size bytes of r. It fails, before it has given
+// the last of them, if r has more or fewer, and when ctx is done. If r can seek,
+// so can it, and a driver may start over.
+func Exact(ctx context.Context, r io.Reader, size int64) Source {
 	e := &exact{ctx: ctx, r: r, size: size, left: size}
 	if s, ok := r.(io.Seeker); ok {
 		if start, err := s.Seek(0, io.SeekCurrent); err == nil {
@@ -44,46 +55,69 @@ func Exact(ctx context.Context, r io.Reader, size int64) io.Reader {
 
 type exact struct {
 	ctx  context.Context
-	r    io.Reader
 	size int64
-	left int64
+
+	mu    sync.Mutex
+	r     io.Reader // guarded by mu
+	left  int64     // guarded by mu
+	err   error     // guarded by mu
+	ended bool      // guarded by mu
+}
+
+func (e *exact) End() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended = true
+	return e.err
 }
 
 func (e *exact) Read(p []byte) (int, error) {
-	if err := e.ctx.Err(); err != nil {
-		return 0, err
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended {
+		return 0, io.ErrClosedPipe
 	}
-	if e.left == 0 {
-		return 0, e.end()
-	}
-	if int64(len(p)) > e.left {
-		p = p[:e.left]
-	}
-	n, err := e.r.Read(p)
-	e.left -= int64(n)
-	if e.left == 0 && (err == nil || errors.Is(err, io.EOF)) {
-		return e.last(n)
-	}
-	if errors.Is(err, io.EOF) {
-		return n, agentbay.Errorf(agentbay.Invalid, "the blob ended after %d of %d bytes; put it again with the size it has", e.size-e.left, e.size)
+	n, err := e.readLocked(p)
+	if err != nil && !errors.Is(err, io.EOF) && e.err == nil {
+		e.err = err
 	}
 	return n, err
 }
 
-// last hands out the last n bytes, if they are the last.
-func (e *exact) last(n int) (int, error) {
-	if err := e.end(); !errors.Is(err, io.EOF) {
+func (e *exact) readLocked(p []byte) (int, error) {
+	if err := e.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if int64(len(p)) > e.left {
+		p = p[:e.left]
+	}
+	n, err := 0, error(nil)
+	if len(p) > 0 {
+		n, err = e.r.Read(p)
+		e.left -= int64(n)
+	}
+	ended := errors.Is(err, io.EOF)
+	switch {
+	case ended && e.left > 0:
+		return n, agentbay.Errorf(agentbay.Invalid, "the blob ended after %d of %d bytes; put it again with the size it has", e.size-e.left, e.size)
+	case ended || e.left > 0 || err != nil:
+		return n, err
+	}
+	if err := e.atEndLocked(); err != nil {
 		return 0, err
 	}
 	return n, io.EOF
 }
 
-// end is io.EOF if r ends here.
-func (e *exact) end() error {
+// atEndLocked makes sure that r ends here.
+func (e *exact) atEndLocked() error {
 	var b [1]byte
 	_, err := io.ReadFull(e.r, b[:])
 	if err == nil {
 		return agentbay.Errorf(agentbay.Invalid, "the blob has more than %d bytes; put it again with the size it has", e.size)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
 	}
 	return err
 }
@@ -95,6 +129,8 @@ type exactSeeker struct {
 }
 
 func (e *exactSeeker) Seek(offset int64, whence int) (int64, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	switch whence {
 	case io.SeekCurrent:
 		offset += e.size - e.left
@@ -103,6 +139,9 @@ func (e *exactSeeker) Seek(offset int64, whence int) (int64, error) {
 	}
 	if offset < 0 || offset > e.size {
 		return 0, agentbay.Errorf(agentbay.Internal, "seek to %d in a blob of %d bytes", offset, e.size)
+	}
+	if e.ended {
+		return 0, io.ErrClosedPipe
 	}
 	if _, err := e.s.Seek(e.start+offset, io.SeekStart); err != nil {
 		return 0, err

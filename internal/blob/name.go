@@ -31,3 +31,8 @@ func CheckName(name string) error {
 func letter(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' || c == '.' || c == '/'
 }
+
+// Begins reports whether a blob's name can begin with prefix.
+func Begins(prefix string) bool {
+	return CheckName(prefix) == nil || CheckName(prefix+"x") == nil
+}
