@@ -32,11 +32,12 @@ type DB struct {
 // Open opens the database at path, and makes it if it is missing. Migrations are
 // SQL scripts named *.sql, numbered from 1 without gaps, which never change once
 // released; those that the database has not seen are run. Its user_version is
-// the number of the last one.
+// the number of the last one. Pragmas, such as "cache_size(-8000)", are set on
+// each connection.
 //
 // Conflict: the database was written by a newer release.
-func Open(ctx context.Context, path string, migrations fs.FS) (*DB, error) {
-	db, err := connect(path)
+func Open(ctx context.Context, path string, migrations fs.FS, pragmas ...string) (*DB, error) {
+	db, err := connect(path, dsn(path, pragmas))
 	if err != nil {
 		return nil, agentbay.Wrap(err, agentbay.Internal, "%s cannot be opened", path)
 	}
@@ -52,11 +53,11 @@ func Open(ctx context.Context, path string, migrations fs.FS) (*DB, error) {
 }
 
 // connect opens the connections: in memory a single one, which is the database.
-func connect(path string) (*DB, error) {
+func connect(path, dsn string) (*DB, error) {
 	if err := private(path); err != nil {
 		return nil, err
 	}
-	write, err := sql.Open("sqlite", dsn(path))
+	write, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +65,7 @@ func connect(path string) (*DB, error) {
 	if path == Memory {
 		return &DB{Read: write, Write: write}, nil
 	}
-	read, err := sql.Open("sqlite", dsn(path))
+	read, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		write.Close()
 		return nil, err
@@ -75,12 +76,16 @@ func connect(path string) (*DB, error) {
 }
 
 // private makes the file before SQLite would, because it may hold secrets.
-// SQLite gives the files beside it the same mode.
+// SQLite gives the files beside it the same mode. One that is there is not even
+// opened: closing it would take the locks of a database that is open.
 func private(path string) error {
 	if path == Memory {
 		return nil
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -91,9 +96,9 @@ func private(path string) error {
 // a killed process loses nothing, and a power cut, which ends every machine of
 // this host anyway, may lose the last writes but never the file. What must
 // survive that as well is written with [DB.Durably].
-func dsn(path string) string {
+func dsn(path string, pragmas []string) string {
 	q := url.Values{
-		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)"},
+		"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)"}, pragmas...),
 		"_txlock": {"immediate"},
 	}
 	name := "file:" + path
