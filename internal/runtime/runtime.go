@@ -51,12 +51,13 @@ type Runtime interface {
 	// is only ever ctx's.
 	Wait(ctx context.Context, id agentbay.SessionID) (Exit, error)
 
+	Mounter
+
 	// Close stops watching. Machines stay as they are.
 	Close() error
 }
 
-// A Mounter is a Runtime that can show its machines directories of the host
-// while they run.
+// A Mounter shows machines directories of the host while they run.
 //
 // A mount is a stack of directories that are never written to, and on top of
 // it what the machine itself writes. That is kept on the host, within the

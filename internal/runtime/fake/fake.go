@@ -53,6 +53,7 @@ type Faults struct {
 	Start func(runtime.Spec) error       // Start fails so
 	Stop  func(agentbay.SessionID) error // Stop fails so, and frees nothing
 	Dial  func(agentbay.SessionID) error // Dial fails so
+	Mount func(runtime.Mount) error      // Mount fails so
 	Boot  time.Duration                  // a boot takes that long
 
 	// Usage is what machines use. Nil means made-up numbers that grow with time.
@@ -80,6 +81,9 @@ type machine struct {
 	server *http.Server       // set before booted is closed; nil if the boot failed
 	line   pipes              // to the server
 	since  time.Time
+
+	mountMu sync.Mutex
+	mounts  []mounted // guarded by mountMu
 
 	once sync.Once
 	done chan struct{} // closed when the machine has ended
@@ -241,6 +245,9 @@ func (r *Runtime) Stop(ctx context.Context, id agentbay.SessionID) error {
 		return agentbay.Wrap(ctx.Err(), agentbay.Unavailable, "machine %s is still starting; stop it again", id)
 	}
 	m.end("stopped")
+	if err := m.unmount(); err != nil {
+		return agentbay.Wrap(err, agentbay.Unavailable, "machine %s could not be cleared away; stop it again", id)
+	}
 	r.forget(m)
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/agentbay/agentbay/internal/guest/mountpoint"
 )
 
 // capabilities are what root may do in a session: what package managers and
@@ -87,7 +89,11 @@ func (l *launch) mounts() []specs.Mount {
 	}
 	guarded := []string{"nosuid", "noexec", "nodev", "ro"}
 	if !l.rt.opt.Profile.kernel {
-		return append(mounts, specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: guarded})
+		return append(mounts,
+			specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: guarded},
+			// Not "ro": what is mounted in it later is for writing.
+			specs.Mount{Destination: mountpoint.Hub, Type: "bind", Source: stageHub, Options: []string{"bind", "nosuid", "nodev"}},
+		)
 	}
 	return append(mounts,
 		specs.Mount{Destination: "/sys", Type: "bind", Source: stageSys, Options: append([]string{"bind"}, guarded...)},

@@ -228,6 +228,11 @@ func hasLoops() bool {
 // diskUsed is what the machine has written, as its host stores it: in gVisor's
 // unlinked file, which the sandbox holds open, or in the machine's file system.
 func (m *machine) diskUsed() int64 {
+	return m.rootUsed() + m.mountsUsed()
+}
+
+// rootUsed is what it has written to its root file system.
+func (m *machine) rootUsed() int64 {
 	if m.rt.opt.Profile.kernel {
 		return m.written()
 	}
@@ -242,7 +247,7 @@ func (m *machine) diskUsed() int64 {
 
 // written is what the machine's own file system holds, or, if it has none, the
 // directory that stands in for it.
-func (m *machine) written() (sum int64) {
+func (m *machine) written() int64 {
 	if _, err := os.Stat(m.path(diskFile)); err == nil {
 		var st unix.Statfs_t
 		if unix.Statfs(fmt.Sprintf("/proc/%d/root", m.rec.Pid), &st) != nil {
@@ -250,7 +255,13 @@ func (m *machine) written() (sum int64) {
 		}
 		return int64(st.Blocks-st.Bfree) * st.Bsize
 	}
-	filepath.WalkDir(m.path(diskDir), func(path string, _ os.DirEntry, err error) error {
+	return allocatedBelow(m.path(diskDir))
+}
+
+// allocatedBelow is the room that a directory and all in it take, zero if it is
+// not there.
+func allocatedBelow(dir string) (sum int64) {
+	filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		var st unix.Stat_t
 		if err == nil && unix.Lstat(path, &st) == nil {
 			sum += st.Blocks * 512

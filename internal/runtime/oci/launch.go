@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/guest/mountpoint"
 	"github.com/agentbay/agentbay/internal/runtime"
 )
 
@@ -41,7 +42,7 @@ func (r *Runtime) boot(ctx context.Context, m *machine, spec runtime.Spec) error
 		return full(err, "no network for the machine")
 	}
 	defer slot.let() // from then on the machine holds it
-	m.rec = record{Place: slot.where, Network: spec.Network, Limits: spec.Limits}
+	m.rec = record{Place: slot.where, Network: spec.Network, Limits: spec.Limits, User: spec.User}
 	l := &launch{machine: m, spec: spec, slot: slot}
 	for _, step := range []func() error{l.connect, l.record, l.prepare} {
 		if err := step(); err != nil {
@@ -85,7 +86,7 @@ func (l *launch) record() error { return l.rec.write(l.dir) }
 
 // prepare makes the machine's files and its cgroup.
 func (l *launch) prepare() error {
-	for _, name := range []string{bundleDir, stateDir, topDir, diskDir} {
+	for _, name := range []string{bundleDir, stateDir, topDir, diskDir, hubDir} {
 		if err := os.Mkdir(l.path(name), 0o755); err != nil {
 			return err
 		}
@@ -155,17 +156,13 @@ func (l *launch) start(cmd *exec.Cmd) error {
 	if err := privateMounts(); err != nil {
 		return fmt.Errorf("mount namespace: %w", err)
 	}
+	if err := l.rt.hideContexts(); err != nil {
+		return fmt.Errorf("mount namespace: %w", err)
+	}
 	if err := l.mountRoot(); err != nil {
 		return fmt.Errorf("root file system: %w", err)
 	}
-	f, err := l.rt.cgroups.enter(l.id, cmd.SysProcAttr)
-	if err != nil {
-		return fmt.Errorf("cgroup: %w", err)
-	}
-	if f != nil {
-		defer f.Close()
-	}
-	return cmd.Start()
+	return l.startInCgroup(cmd)
 }
 
 func (l *launch) watchPidFile() error {
@@ -208,12 +205,12 @@ func (l *launch) failure(cause error) error {
 }
 
 // guestPath is where a machine finds its guest.
-const guestPath = "/.agentbay/guest"
+const guestPath = mountpoint.Reserved + "/guest"
 
 // writeTop writes the layer that lies above the image's: mount points, the
 // machine's names and name servers, and the working directory if the image has none.
 func (l *launch) writeTop() error {
-	for _, dir := range []string{"etc", "proc", "sys", "dev", ".agentbay"} {
+	for _, dir := range []string{"etc", "proc", "sys", "dev", mountpoint.Reserved, mountpoint.Hub} {
 		if err := os.Mkdir(filepath.Join(l.path(topDir), dir), 0o755); err != nil {
 			return err
 		}

@@ -27,7 +27,8 @@ type machine struct {
 	cancel context.CancelFunc // ends the boot
 	booted chan struct{}      // closed when the boot is over, one way or the other
 
-	stopMu sync.Mutex // held during Stop
+	stopMu  sync.Mutex // held during Stop and Halt
+	mountMu sync.Mutex // held while the machine's mounts change
 
 	// Written before booted is closed.
 	rec     record
@@ -245,22 +246,31 @@ func lastLine(s string) string {
 	return line[max(0, len(line)-most):]
 }
 
-// undo frees all the machine has on the host. It may be done again after it
-// failed or was cut short: every step takes it that others may have been done.
-func (m *machine) undo(ctx context.Context) error {
+// halt ends every process of the machine. A Mount under way gives up first.
+func (m *machine) halt(ctx context.Context) error {
 	m.end("stopped")
 	m.unwatch()
+	m.mountMu.Lock()
+	defer m.mountMu.Unlock()
 	// A machine half stopped must not be adopted after a crash.
 	rec := m.rec
 	rec.Pid = 0
 	if err := rec.write(m.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	groups := m.rt.cgroups
-	if err := groups.kill(ctx, m.id); err != nil {
+	return m.rt.cgroups.kill(ctx, m.id)
+}
+
+// undo frees all the machine has on the host. It may be done again after it
+// failed or was cut short: every step takes it that others may have been done.
+func (m *machine) undo(ctx context.Context) error {
+	if err := m.halt(ctx); err != nil {
 		return err
 	}
-	if err := groups.remove(ctx, m.id); err != nil {
+	if err := detach(m.contexts()); err != nil {
+		return err
+	}
+	if err := m.rt.cgroups.remove(ctx, m.id); err != nil {
 		return err
 	}
 	if err := m.rec.Place.remove(); err != nil {

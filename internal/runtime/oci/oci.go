@@ -9,11 +9,13 @@
 // namespaces and veth pairs are on no ledger because the kernel keeps it: mounts
 // live in a mount namespace that only the machine's processes hold, and a
 // network slot in a network namespace that only the server and then the
-// sandbox hold. They are gone when their holders are. The ledger is not
+// sandbox hold. They are gone when their holders are. The exception is what a
+// machine writes to mounts it is given (see written.go). The ledger is not
 // fsynced: a power failure that loses it also ends all it speaks of.
 //
-// Lock order: machine.stopMu, then Runtime.mu. No lock is held across a call
-// of the OCI runtime, except stopMu, which is there to make others wait.
+// Lock order: machine.stopMu, machine.mountMu, then Runtime.mu. No lock is held
+// across a call of the OCI runtime, except the first two, which are there to make
+// others wait.
 package oci
 
 import (
@@ -64,6 +66,7 @@ type Runtime struct {
 	cgroups hierarchy
 	userNS  bool     // machines have users of their own
 	loops   bool     // what machines write is in a file system of their own
+	lends   bool     // the host has loop devices: what they write to mounts is, too
 	nowhere *os.File // an empty network namespace, for the gofers of gVisor
 
 	templateMu sync.Mutex   // held while a disk template is made
@@ -93,14 +96,18 @@ func Open(opt Options) (*Runtime, error) {
 		return nil, err
 	}
 	r := &Runtime{opt: opt, cgroups: groups, machines: map[agentbay.SessionID]*machine{}}
+	r.lends = hasLoops()
 	if opt.Profile.kernel {
-		r.userNS, r.loops = canIdmap(opt.StateDir) == nil, hasLoops()
+		r.userNS, r.loops = canIdmap(opt.StateDir) == nil, r.lends
 	}
 	if err := r.clearSpares(); err != nil {
 		return nil, err
 	}
 	if err := r.readLedger(); err != nil {
 		return nil, err
+	}
+	if err := r.openContexts(); err != nil {
+		return nil, agentbay.Wrap(err, agentbay.Unavailable, "cannot mount in the state directory %s", opt.StateDir)
 	}
 	r.wall, err = openFirewall(opt.StateDir, opt.Subnet, r.policies())
 	if err != nil {
@@ -285,11 +292,8 @@ func (r *Runtime) Stop(ctx context.Context, id agentbay.SessionID) error {
 	if m == nil {
 		return nil
 	}
-	m.cancel()
-	select {
-	case <-m.booted:
-	case <-ctx.Done():
-		return agentbay.Wrap(ctx.Err(), agentbay.Unavailable, "machine %s is still starting; stop it again", id)
+	if err := m.endBoot(ctx); err != nil {
+		return err
 	}
 	m.stopMu.Lock()
 	defer m.stopMu.Unlock()
@@ -301,6 +305,37 @@ func (r *Runtime) Stop(ctx context.Context, id agentbay.SessionID) error {
 	}
 	r.forget(m)
 	return nil
+}
+
+// Halt implements [runtime.Runtime].
+func (r *Runtime) Halt(ctx context.Context, id agentbay.SessionID) error {
+	m := r.find(id)
+	if m == nil {
+		return nil
+	}
+	if err := m.endBoot(ctx); err != nil {
+		return err
+	}
+	m.stopMu.Lock()
+	defer m.stopMu.Unlock()
+	if r.find(id) != m {
+		return nil
+	}
+	if err := m.halt(ctx); err != nil {
+		return agentbay.Wrap(err, agentbay.Unavailable, "machine %s could not be halted; try again", id)
+	}
+	return nil
+}
+
+// endBoot waits for a machine that boots to be up or to have failed, soon.
+func (m *machine) endBoot(ctx context.Context) error {
+	m.cancel()
+	select {
+	case <-m.booted:
+		return nil
+	case <-ctx.Done():
+		return agentbay.Wrap(ctx.Err(), agentbay.Unavailable, "machine %s is still starting; stop it again", m.id)
+	}
 }
 
 // List implements [runtime.Runtime].
@@ -357,7 +392,7 @@ func (r *Runtime) Close() error {
 		m.unwatch()
 	}
 	if empty {
-		errs = append(errs, r.wall.remove())
+		errs = append(errs, r.wall.remove(), r.closeContexts())
 		r.cgroups.removeParent()
 	}
 	return errors.Join(errs...)

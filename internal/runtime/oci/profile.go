@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +18,9 @@ type Profile struct {
 	kernel  bool                                 // sessions share the host's kernel
 	pids    func(limit int64) int64              // what the host must grant for limit processes inside
 	command func(o *Options, m *launch) []string // arguments that start the container detached
+
+	opener func(*machine) (pid int, err error) // who opens files for the machine
+	show   func(context.Context, *machine, *view, []*stack) (left bool, err error)
 }
 
 // RunSC is gVisor: system calls of a session are served by a kernel of its own.
@@ -26,6 +30,8 @@ var RunSC = &Profile{
 	// The sandbox's own threads, and those that stand in for the session's, count too.
 	pids:    func(limit int64) int64 { return 2*limit + 256 },
 	command: runscCommand,
+	opener:  gofer,
+	show:    showInSandbox,
 }
 
 // RunC is a Linux container: sessions share the host's kernel, behind a user
@@ -36,6 +42,8 @@ var RunC = &Profile{
 	kernel:    true,
 	pids:      func(limit int64) int64 { return limit },
 	command:   runcCommand,
+	opener:    firstProcess,
+	show:      showInContainer,
 }
 
 // Profiles is every way this package can boot a machine, the safest first.

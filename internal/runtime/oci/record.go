@@ -25,6 +25,12 @@ const (
 	topDir      = "top"       // topmost layer: what this host adds to the image
 	diskDir     = "disk"      // what the machine writes
 	diskFile    = "disk.ext4" // the file system that is mounted there, under runc
+
+	contextsDir = "contexts"     // what machines write to their mounts, by the machine's name
+	mountsDir   = "mounts"       // what is known of each mount
+	writtenFile = "written.ext4" // the file system that is mounted in contextsDir
+	writtenDir  = "written"      // what is there on a host without loop devices
+	hubDir      = "hub"          // where mounts reach a sandbox
 )
 
 // A record is what the ledger says of a machine beyond its name.
@@ -33,6 +39,7 @@ type record struct {
 	Group   uint32          `json:"group"`
 	Network runtime.Network `json:"network"`
 	Limits  runtime.Limits  `json:"limits"`
+	User    runtime.User    `json:"user"`
 	Pid     int             `json:"pid,omitempty"`   // of the guest or its sandbox, once it has booted
 	Since   uint64          `json:"since,omitempty"` // when that process started, to tell it from a later one of that number
 }

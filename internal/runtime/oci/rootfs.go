@@ -21,6 +21,7 @@ const (
 	stageSys    = stage + "/sys"    // the machine's /sys
 	stageGuest  = stage + "/guest"  // the guest's program
 	stageLayers = stage + "/layers" // layers, with the machine's users
+	stageHub    = stage + "/hub"    // where mounts reach a sandbox
 )
 
 // mountRoot mounts the root file system where only the calling thread's mount
@@ -31,7 +32,7 @@ func (l *launch) mountRoot() error {
 	}
 	layers := append([]string{l.path(topDir)}, l.spec.Layers...)
 	if !l.rt.opt.Profile.kernel {
-		return overlay(stageRoot, layers, "", unix.MS_RDONLY)
+		return errors.Join(l.mountHub(), overlay(stageRoot, layers, "", unix.MS_RDONLY))
 	}
 	layers, err := l.shift(layers)
 	if err != nil {
@@ -60,7 +61,7 @@ func (l *launch) setStage() error {
 	if err := unix.Mount("tmpfs", stage, "tmpfs", 0, "mode=0755,size=64k"); err != nil {
 		return err
 	}
-	for _, dir := range []string{stageRoot, stageSys, stageLayers} {
+	for _, dir := range []string{stageRoot, stageSys, stageLayers, stageHub} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return err
 		}
@@ -69,6 +70,15 @@ func (l *launch) setStage() error {
 		return err
 	}
 	return unix.Mount(l.spec.Guest[0], stageGuest, "", unix.MS_BIND, "")
+}
+
+// mountHub mounts the directory in which the sandbox will find its mounts, where
+// only the host can make anything.
+func (l *launch) mountHub() error {
+	if err := unix.Mount(l.path(hubDir), stageHub, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	return unix.Mount("", stageHub, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, "")
 }
 
 // hostRoot is who the machine's root is on the host.

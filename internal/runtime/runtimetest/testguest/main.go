@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/agentbay/agentbay/internal/guest"
+	"github.com/agentbay/agentbay/internal/guest/mountpoint"
 	"github.com/agentbay/agentbay/internal/runtime/runtimetest"
 )
 
@@ -19,6 +20,9 @@ func main() {
 	}
 	if len(os.Args) > 1 && os.Args[1] == runtimetest.Hang {
 		select {}
+	}
+	if len(os.Args) > 1 && os.Args[1] == mountpoint.Command {
+		os.Exit(mountpoint.Main(os.Args[2:], os.Stdout))
 	}
 	l, err := net.Listen("tcp", fmt.Sprintf(":%d", guest.Port))
 	if err != nil {
