@@ -20,6 +20,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"os"
 	goruntime "runtime"
 	"slices"
 	"sync"
@@ -68,6 +69,9 @@ type Bay struct {
 	BootTimeout       time.Duration // 0 means 50 s, which is what clients wait for
 	Retention         time.Duration // how long ended sessions are remembered, at least 10 min; 0 means 24 h
 
+	Data   *Data  // what contexts are kept in; nil means that there are none
+	Secret []byte // signs the URLs of files; at least 16 bytes if there is Data
+
 	Warm map[string]int // how many sessions of an image to keep booted for who comes next
 
 	Log *slog.Logger // nil means slog.Default
@@ -78,6 +82,7 @@ type Bay struct {
 	inFlight   sync.WaitGroup // calls and boots; added to under mu, and not once closing
 	boots      chan struct{}  // a token for each boot under way
 	refill     chan struct{}  // asks for the warm pool to be filled
+	garbage    chan struct{}  // asks for the data of contexts to be collected
 
 	mu      sync.Mutex
 	live    map[agentbay.SessionID]*session // guarded by mu: all that may hold something on the host
@@ -102,11 +107,22 @@ func (b *Bay) Start(ctx context.Context) error {
 	b.Log = cmp.Or(b.Log, slog.Default())
 	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	b.boots = make(chan struct{}, cmp.Or(b.Boots, max(4, 2*goruntime.NumCPU())))
-	b.refill = make(chan struct{}, 1)
+	b.refill, b.garbage = make(chan struct{}, 1), make(chan struct{}, 1)
 	b.live = map[agentbay.SessionID]*session{}
+	if b.Data != nil {
+		if err := os.MkdirAll(b.Data.Dir, 0o700); err != nil {
+			return agentbay.Wrap(err, agentbay.Unavailable, "%s cannot be made", b.Data.Dir)
+		}
+	}
 	if err := b.Sweep(ctx); err != nil {
 		b.cancel()
 		return err
+	}
+	if b.Data != nil {
+		if err := b.startData(ctx); err != nil {
+			b.cancel()
+			return err
+		}
 	}
 	b.background.Go(func() { b.every(saveEvery, b.saveActivity) })
 	b.background.Go(func() { b.every(sweepEvery, b.tidy) })

@@ -20,7 +20,10 @@ type caller struct {
 	only agentbay.SessionID // if not empty, all it may see; it may not create
 }
 
-var _ agentbay.Service = (*caller)(nil)
+var (
+	_ agentbay.Service        = (*caller)(nil)
+	_ agentbay.ContextService = (*caller)(nil)
+)
 
 // Key returns the service of an API key.
 //
@@ -110,7 +113,7 @@ func (c *caller) mayCreate() error {
 func (c *caller) CreateSession(ctx context.Context, spec agentbay.SessionSpec) (info *agentbay.SessionInfo, err error) {
 	began := time.Now()
 	if err = c.mayCreate(); err == nil {
-		info, err = c.bay.create(ctx, c.key, spec)
+		info, err = c.create(ctx, spec)
 	}
 	var id agentbay.SessionID
 	if info != nil {

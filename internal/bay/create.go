@@ -16,12 +16,34 @@ import (
 	"github.com/agentbay/agentbay/tool"
 )
 
-// create makes a session for a key: a warm one if there is one, else a new one.
-func (b *Bay) create(ctx context.Context, key store.Key, spec agentbay.SessionSpec) (*agentbay.SessionInfo, error) {
+// create makes a session, and shows it its contexts. One that cannot be shown
+// does not keep the session from its caller: its task says why.
+func (c *caller) create(ctx context.Context, spec agentbay.SessionSpec) (*agentbay.SessionInfo, error) {
 	spec, err := checkSpec(spec)
 	if err != nil {
 		return nil, err
 	}
+	mounts, err := c.planMounts(ctx, spec.Contexts)
+	if err != nil {
+		return nil, err
+	}
+	info, err := c.bay.provide(ctx, c.key, spec)
+	if err != nil || len(mounts) == 0 {
+		return info, err
+	}
+	s, err := c.running(ctx, info.ID)
+	if err == nil {
+		err = c.bay.record(ctx, s, mounts)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.DeleteSession(context.WithoutCancel(ctx), info.ID))
+	}
+	_ = c.bay.mountAll(ctx, s, mounts)
+	return info, nil
+}
+
+// provide makes a session for a key: a warm one if there is one, else a new one.
+func (b *Bay) provide(ctx context.Context, key store.Key, spec agentbay.SessionSpec) (*agentbay.SessionInfo, error) {
 	img, err := b.Images.Get(spec.Image)
 	if err != nil {
 		return nil, err

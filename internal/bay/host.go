@@ -36,14 +36,27 @@ type shortage struct {
 	use        func(runtime.Usage) int64 // how much of it a machine uses
 }
 
-// check is Exhausted if less is free than must be.
+// check is Exhausted if less is free than must be for one more session.
 func (h HighWater) check() error {
 	short, err := h.shortages(1)
 	if err != nil || len(short) == 0 {
 		return err
 	}
-	return agentbay.Errorf(agentbay.Exhausted, "the host is short of %s: %s free, and new sessions are refused below %s; delete sessions or free some",
-		short[0].what, gib(short[0].free), gib(short[0].want))
+	return short[0].refusal("new sessions are refused", "delete sessions or free some")
+}
+
+// room is Exhausted if less disk space is free than one part of what must be.
+func (h HighWater) room(part int64, refused string) error {
+	short, err := HighWater{Dir: h.Dir, FreeDisk: h.FreeDisk, Read: h.Read}.shortages(part)
+	if err != nil || len(short) == 0 {
+		return err
+	}
+	return short[0].refusal(refused, "delete sessions or contexts, or free some")
+}
+
+func (s shortage) refusal(refused, advice string) error {
+	return agentbay.Errorf(agentbay.Exhausted, "the host is short of %s: %s free, and %s below %s; %s",
+		s.what, gib(s.free), refused, gib(s.want), advice)
 }
 
 // shortages is what less is free of than one part of what must be.

@@ -25,6 +25,12 @@ type session struct {
 	families []tool.Family
 	guest    *guest.Client
 
+	user   runtime.User  // who tools run as; never changes
+	mounts []*mount      // guarded by Bay.mu
+	tasks  []*task       // the last movement of files of each kind, oldest first; guarded by Bay.mu
+	named  int           // how many names mounts were given; guarded by Bay.mu
+	saving chan struct{} // closed when one try at saving what it wrote is over; nil if none is owed; guarded by Bay.mu
+
 	alive context.Context         // done when no call can go on; its cause says why
 	over  context.CancelCauseFunc // ends alive
 
@@ -33,12 +39,14 @@ type session struct {
 	saved   time.Time   // the ActiveAt the store has; guarded by Bay.mu
 	spare   bool        // booted, and waiting in the warm pool; guarded by Bay.mu
 	stuck   bool        // its release failed and must be repeated; guarded by Bay.mu
+	tries   int         // of its release that failed; guarded by Bay.mu
+	nextTry time.Time   // when its release is tried again, at the earliest; guarded by Bay.mu
 	metered sample      // the last reading of its counters; guarded by Bay.mu
 }
 
 // newSession makes the in-memory half of a recorded session.
 func (b *Bay) newSession(x store.Session, rt runtime.Runtime, img image.Image) *session {
-	s := &session{Session: x, machine: rt, families: img.Config.Families}
+	s := &session{Session: x, machine: rt, families: img.Config.Families, user: img.Config.User}
 	s.guest = &guest.Client{Token: x.GuestToken, Dial: func(ctx context.Context) (net.Conn, error) { return rt.Dial(ctx, x.ID) }}
 	s.alive, s.over = context.WithCancelCause(b.ctx)
 	s.idle = time.AfterFunc(time.Hour, func() { b.idled(s) })
@@ -98,6 +106,7 @@ func (b *Bay) end(s *session, to agentbay.State, reason string) bool {
 		s.EndedAt = time.Now()
 	}
 	s.idle.Stop()
+	s.oweLocked()
 	why := gone(s.Session)
 	b.mu.Unlock()
 	s.over(why)
@@ -132,19 +141,21 @@ func (b *Bay) condemn(ctx context.Context, s *session, reason string) error {
 // releaseTimeout bounds one try at freeing what a session holds.
 const releaseTimeout = time.Minute
 
-// release frees all that an ended session holds, and then lets go of its record.
+// release saves what an ended session wrote to contexts, frees all that it
+// holds, and then lets go of its record.
 // What fails is logged and left to the next sweep.
 func (b *Bay) release(s *session) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), releaseTimeout)
-	defer cancel()
 	s.guest.CloseIdle()
-	b.mu.Lock()
-	x := s.Session
-	b.mu.Unlock()
-	if err := b.free(ctx, s.machine, x); err != nil {
+	err := b.saveAll(s)
+	if err == nil {
+		err = b.free(s)
+	}
+	if err != nil {
 		b.check(s, "release", err)
 		b.mu.Lock()
 		s.stuck = true
+		s.nextTry = time.Now().Add(min(sweepEvery<<min(s.tries, 6), time.Hour) - sweepEvery)
+		s.tries++
 		b.mu.Unlock()
 		return
 	}
@@ -155,9 +166,17 @@ func (b *Bay) release(s *session) {
 
 // free stops a session's machine, releases its image and records that nothing is
 // held for it. It can be repeated after any of its steps.
-func (b *Bay) free(ctx context.Context, rt runtime.Runtime, x store.Session) error {
-	if err := rt.Stop(ctx, x.ID); err != nil {
+func (b *Bay) free(s *session) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.ctx), releaseTimeout)
+	defer cancel()
+	b.mu.Lock()
+	x := s.Session
+	b.mu.Unlock()
+	if err := s.machine.Stop(ctx, x.ID); err != nil {
 		return fmt.Errorf("stop: %w", err)
+	}
+	if err := b.letMounts(ctx, s); err != nil {
+		return fmt.Errorf("release mounts: %w", err)
 	}
 	if err := b.Images.Release(string(x.ID)); err != nil {
 		return fmt.Errorf("release image: %w", err)

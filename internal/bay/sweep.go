@@ -108,12 +108,13 @@ func (b *Bay) isLive(id agentbay.SessionID) bool {
 	return b.live[id] != nil
 }
 
-// takeStuck returns the sessions whose release failed.
+// takeStuck returns the sessions whose release failed and is to be tried again:
+// at the next sweep at first, and then less and less often.
 func (b *Bay) takeStuck() (stuck []*session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, s := range b.live {
-		if s.stuck {
+		if s.stuck && !time.Now().Before(s.nextTry) {
 			s.stuck = false
 			stuck = append(stuck, s)
 		}
@@ -153,7 +154,11 @@ func (b *Bay) bury(ctx context.Context, x store.Session, rt runtime.Runtime, rea
 	x.EndReason = reason
 	s := b.newSession(x, rt, image.Image{})
 	s.over(gone(x))
+	if err := b.remount(ctx, s); err != nil {
+		return nil, err
+	}
 	b.mu.Lock()
+	s.oweLocked()
 	b.live[x.ID] = s
 	b.mu.Unlock()
 	b.logEnd(s)
@@ -192,6 +197,9 @@ func (b *Bay) adopt(ctx context.Context, x store.Session, rt runtime.Runtime) er
 		return fmt.Errorf("its image: %w", err)
 	}
 	s := b.newSession(x, rt, img)
+	if err := b.remount(ctx, s); err != nil {
+		return err
+	}
 	s.saved = x.ActiveAt
 	b.mu.Lock()
 	b.live[s.ID] = s
@@ -199,6 +207,7 @@ func (b *Bay) adopt(ctx context.Context, x store.Session, rt runtime.Runtime) er
 	s.idle.Reset(max(left+saveEvery, min(x.IdleTimeout, minAdopted)))
 	b.mu.Unlock()
 	b.watch(s)
+	b.finishMounts(s)
 	b.Log.InfoContext(ctx, "session adopted", "session", s.ID)
 	return nil
 }

@@ -17,6 +17,8 @@ import (
 	"encoding/hex"
 	"io/fs"
 	"time"
+
+	"github.com/agentbay/agentbay"
 )
 
 // An ID is the hash of a chunk's content. The zero ID stands for no chunk: as
@@ -35,6 +37,17 @@ func (r Root) String() string {
 		return ""
 	}
 	return ID(r).String()
+}
+
+// ParseRoot reads what [Root.String] wrote.
+func ParseRoot(s string) (r Root, err error) {
+	if s == "" {
+		return r, nil
+	}
+	if n, err := hex.Decode(r[:], []byte(s[:min(len(s), 2*len(r))])); err != nil || n != len(r) || len(s) != 2*len(r) {
+		return Root{}, agentbay.Errorf(agentbay.Internal, "%.80q is no root of a context", s)
+	}
+	return r, nil
 }
 
 // A Kind is what an entry is.

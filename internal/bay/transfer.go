@@ -1,0 +1,217 @@
+package bay
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"errors"
+	"io"
+	"io/fs"
+	"iter"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/contexts"
+	"github.com/agentbay/agentbay/internal/contexts/tree"
+)
+
+// # Transfer
+//
+// Files travel between a caller and any path of a session through a hidden
+// context of the session: by URL on the caller's side, by the file tools on the
+// session's, with the rights of the session's user. It ends with the session.
+
+// transferDir is what stands for the hidden context in a session, for callers
+// that want a directory.
+const transferDir = "/tmp/file-transfer"
+
+// transferID is the hidden context of a session.
+func transferID(id agentbay.SessionID) agentbay.ContextID {
+	sum := sha256.Sum256([]byte("transfer " + id))
+	return agentbay.ContextID("SdkCtx-" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:16])[:26]))
+}
+
+// hasTransfer reports whether a hidden context is that of a session in memory.
+func (b *Bay) hasTransfer(id agentbay.ContextID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for live := range b.live {
+		if transferID(live) == id {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *caller) TransferContext(ctx context.Context, id agentbay.SessionID) (agentbay.ContextMount, error) {
+	s, err := c.running(ctx, id)
+	if err != nil {
+		return agentbay.ContextMount{}, err
+	}
+	if err := c.mayKeep(); err != nil {
+		return agentbay.ContextMount{}, err
+	}
+	x := newContext(c.key.ID, "transfer "+string(s.ID))
+	x.ID, x.Hidden = transferID(s.ID), "transfer"
+	if err := c.bay.Store.AddContext(ctx, x); err != nil && agentbay.CodeOf(err) != agentbay.Conflict {
+		return agentbay.ContextMount{}, orInternal(err, "the transfer could not be prepared; try again")
+	}
+	if err := agentbay.Use(c, id).FS(ctx).MkdirAll(transferDir[1:]); err != nil {
+		return agentbay.ContextMount{}, agentbay.Wrap(err, agentbay.CodeOf(err), "%s could not be made in the session", transferDir)
+	}
+	return agentbay.ContextMount{Context: x.ID, Path: transferDir, Name: x.Name, Policy: agentbay.DefaultSyncPolicy}, nil
+}
+
+// transferMove moves the file or directory at a path that no mount shows.
+func (c *caller) transferMove(req agentbay.SyncRequest, key string) move {
+	run := c.bringOut
+	if req.Mode == agentbay.Download {
+		run = c.bringIn
+	}
+	return move{req.Context, req.Path, func(ctx context.Context, t *task) error { return run(ctx, req, key, t) }}
+}
+
+// bringIn writes files of a context to where they say in the session.
+func (c *caller) bringIn(ctx context.Context, req agentbay.SyncRequest, key string, t *task) error {
+	x, err := c.context(ctx, req.Context)
+	if err != nil {
+		return err
+	}
+	root, release, err := c.bay.root(ctx, x)
+	if err != nil {
+		return err
+	}
+	defer release()
+	repo := c.bay.Data.repo(x.KeyID)
+	files, found := agentbay.Use(c, req.Session).FS(ctx), false
+	for e, err := range repo.Entries(ctx, root, key) {
+		if err != nil {
+			return orInternal(err, "the files of context %s could not be read", x.ID)
+		}
+		if e.Kind != contexts.File {
+			continue
+		}
+		found = true
+		if err := bringFileIn(ctx, repo, files, e, t); err != nil {
+			return explainFile(err, e.Path)
+		}
+		t.progress.Files.Add(1)
+	}
+	if !found {
+		return agentbay.Errorf(agentbay.NotFound, "context %s has no file at %s; put it there first", x.ID, shorten(req.Path))
+	}
+	return nil
+}
+
+// bringFileIn writes a file beside its place and then moves it there, so that
+// nobody sees a part of it.
+func bringFileIn(ctx context.Context, repo *contexts.Repo, files *agentbay.FS, e contexts.Entry, t *task) (err error) {
+	r, err := repo.Open(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	part := e.Path + ".part-" + strings.ToLower(contexts.ID(sha256.Sum256([]byte(e.Path))).String()[:8])
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, files.RemoveAll(part))
+		}
+	}()
+	w, err := files.Create(part)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, counted{r, t})
+	if err = errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	return files.Rename(part, e.Path)
+}
+
+// counted counts what is read as moved.
+type counted struct {
+	io.Reader
+	t *task
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.t.progress.Bytes.Add(int64(n))
+	return n, err
+}
+
+// explainFile says which file could not be moved.
+func explainFile(err error, key string) error {
+	if err == nil {
+		return nil
+	}
+	code, why := agentbay.CodeOf(err), agentbay.MessageOf(err)
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		code, why = agentbay.Invalid, file.Err.Error()
+	}
+	return agentbay.Wrap(err, code, "%s could not be moved: %s", shorten(tree.Show(key)), shorten(why))
+}
+
+// bringOut keeps the file, or the files of the directory, that the session has
+// at a path.
+func (c *caller) bringOut(ctx context.Context, req agentbay.SyncRequest, key string, t *task) error {
+	x, err := c.context(ctx, req.Context)
+	if err != nil {
+		return err
+	}
+	repo := c.bay.Data.repo(x.KeyID)
+	w, err := repo.Writer(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	var found []contexts.Change
+	files := agentbay.Use(c, req.Session).FS(ctx)
+	err = fs.WalkDir(files, cmpDot(key), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !d.Type().IsRegular() {
+			return err
+		}
+		e, err := keepFile(ctx, files, w, name, t)
+		found = append(found, contexts.Change{Path: name, Entry: e})
+		return err
+	})
+	if err != nil {
+		return explainFile(err, key)
+	}
+	slices.SortFunc(found, func(a, b contexts.Change) int { return contexts.Compare(a.Path, b.Path) })
+	_, err = c.bay.commit(ctx, w, edit{context: x.ID, reason: "session", session: req.Session, changes: func(now contexts.Root) iter.Seq2[contexts.Change, error] {
+		return func(yield func(contexts.Change, error) bool) {
+			for _, f := range found {
+				if !yield(f, inTheWay(ctx, repo, now, f.Path)) {
+					return
+				}
+			}
+		}
+	}})
+	return orInternal(err, "%s could not be kept; try again", shorten(req.Path))
+}
+
+// cmpDot is a key as package io/fs names it.
+func cmpDot(key string) string { return path.Clean("./" + key) }
+
+// keepFile stores a file of a session.
+func keepFile(ctx context.Context, files *agentbay.FS, w *contexts.Writer, name string, t *task) (contexts.Entry, error) {
+	f, err := files.Open(name)
+	if err != nil {
+		return contexts.Entry{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return contexts.Entry{}, err
+	}
+	extents, n, err := w.File(ctx, counted{f, t}, -1)
+	t.progress.Files.Add(1)
+	return contexts.Entry{
+		Path: name, Kind: contexts.File, Mode: info.Mode().Perm(), Modified: info.ModTime(), Saved: time.Now(), Size: n, Extents: extents,
+	}, err
+}
