@@ -39,7 +39,7 @@ type session struct {
 	saved   time.Time   // the ActiveAt the store has; guarded by Bay.mu
 	spare   bool        // booted, and waiting in the warm pool; guarded by Bay.mu
 	stuck   bool        // its release failed and must be repeated; guarded by Bay.mu
-	tries   int         // of its release that failed; guarded by Bay.mu
+	tries   int         // of its release that failed; of who releases it
 	nextTry time.Time   // when its release is tried again, at the earliest; guarded by Bay.mu
 	metered sample      // the last reading of its counters; guarded by Bay.mu
 }
@@ -146,22 +146,26 @@ const releaseTimeout = time.Minute
 // What fails is logged and left to the next sweep.
 func (b *Bay) release(s *session) {
 	s.guest.CloseIdle()
-	err := b.saveAll(s)
-	if err == nil {
-		err = b.free(s)
+	if err := b.saveAll(s); err != nil {
+		b.repeat(s, err, min(sweepEvery<<min(s.tries, 6), time.Hour)-sweepEvery)
+		return
 	}
-	if err != nil {
-		b.check(s, "release", err)
-		b.mu.Lock()
-		s.stuck = true
-		s.nextTry = time.Now().Add(min(sweepEvery<<min(s.tries, 6), time.Hour) - sweepEvery)
-		s.tries++
-		b.mu.Unlock()
+	if err := b.free(s); err != nil {
+		b.repeat(s, err, 0)
 		return
 	}
 	b.mu.Lock()
 	delete(b.live, s.ID)
 	b.mu.Unlock()
+}
+
+// repeat has the release of a session be tried again after a while.
+func (b *Bay) repeat(s *session, err error, after time.Duration) {
+	b.check(s, "release", err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.stuck, s.nextTry = true, time.Now().Add(after)
+	s.tries++
 }
 
 // free stops a session's machine, releases its image and records that nothing is
