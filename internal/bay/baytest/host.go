@@ -17,40 +17,21 @@ import (
 type Host struct {
 	*fake.Runtime
 
-	mu     sync.Mutex
-	specs  map[agentbay.SessionID]runtime.Spec    // guarded by mu
-	mounts map[agentbay.SessionID][]runtime.Mount // guarded by mu
+	mu    sync.Mutex
+	specs map[agentbay.SessionID]runtime.Spec // guarded by mu
 }
 
 // NewHost makes a host whose machines will run [Guest].
 func NewHost() *Host {
-	h := &Host{specs: map[agentbay.SessionID]runtime.Spec{}, mounts: map[agentbay.SessionID][]runtime.Mount{}}
+	h := &Host{specs: map[agentbay.SessionID]runtime.Spec{}}
 	h.Runtime = &fake.Runtime{Guest: func(s fake.Spec) (http.Handler, error) { return Guest(s.Spec, h), nil }}
 	return h
-}
-
-// Mount shows directories in a machine, and remembers which.
-func (h *Host) Mount(ctx context.Context, id agentbay.SessionID, mounts ...runtime.Mount) error {
-	if err := h.Runtime.Mount(ctx, id, mounts...); err != nil {
-		return err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.mounts[id] = append(h.mounts[id], mounts...)
-	return nil
-}
-
-// MountsOf returns what a machine was shown, in the order of mounting.
-func (h *Host) MountsOf(id agentbay.SessionID) []runtime.Mount {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Clone(h.mounts[id])
 }
 
 // places returns where on this host a path of a machine's mounts is: first where
 // it would be written, then in each layer. It is empty for other paths.
 func (h *Host) places(id agentbay.SessionID, path string) (all []string) {
-	for _, m := range slices.Backward(h.MountsOf(id)) {
+	for _, m := range slices.Backward(h.Mounts(id)) {
 		rel, ok := strings.CutPrefix(path, m.Target+"/")
 		if !ok {
 			continue
