@@ -5,7 +5,7 @@
 // A state of a context is an immutable manifest: its entries in the order of
 // their paths, cut into pages at places that the entries themselves determine,
 // so that a change rewrites the pages it touches. File content is cut into
-// chunks by what it says. Chunks and pages are named by their SHA-256 or BLAKE3
+// chunks by what it says. Chunks and pages are named by their SHA-256
 // hash, compressed, and put together into packs, which are the blobs. An
 // [Index] remembers where each is. A [Root] names a manifest; it is the one
 // thing that must be switched atomically, and this package never does that: it
@@ -105,7 +105,8 @@ type Index interface {
 	Find(ctx context.Context, ids []ID) ([]Location, error)
 
 	// Add records a durable pack and the chunks in it. Chunks that are known
-	// already stay where they are.
+	// already stay where they are. The pack's Used is not looked at: Packs tells
+	// how much of it is in the index.
 	Add(ctx context.Context, pack Pack, chunks []Chunk) error
 
 	// Packs lists the packs, with how much of each is chunks.
@@ -125,8 +126,8 @@ type Index interface {
 	// Chunks lists the chunks that are in a pack.
 	Chunks(ctx context.Context, pack string) ([]Chunk, error)
 
-	// Move records that chunks are in another, durable pack now, and forgets the
-	// old pack.
+	// Move records that chunks, which are all of an old pack, are in another,
+	// durable pack now, and forgets the old one. Several packs can move into one.
 	Move(ctx context.Context, old string, pack Pack, chunks []Chunk) error
 }
 
