@@ -43,18 +43,23 @@ type Source interface {
 // Exact returns a Source of the size bytes of r. It fails, before it has given
 // the last of them, if r has more or fewer, and when ctx is done. If r can seek,
 // so can it, and a driver may start over.
-func Exact(ctx context.Context, r io.Reader, size int64) Source {
-	e := &exact{ctx: ctx, r: r, size: size, left: size}
+//
+// The context that it returns is done when ctx is, when the source has failed,
+// for there is no use in going on, and when it is ended.
+func Exact(ctx context.Context, r io.Reader, size int64) (context.Context, Source) {
+	e := &exact{r: r, size: size, left: size}
+	e.ctx, e.stop = context.WithCancel(ctx)
 	if s, ok := r.(io.Seeker); ok {
 		if start, err := s.Seek(0, io.SeekCurrent); err == nil {
-			return &exactSeeker{exact: e, s: s, start: start}
+			return e.ctx, &exactSeeker{exact: e, s: s, start: start}
 		}
 	}
-	return e
+	return e.ctx, e
 }
 
 type exact struct {
 	ctx  context.Context
+	stop context.CancelFunc // ends ctx
 	size int64
 
 	mu    sync.Mutex
@@ -67,6 +72,7 @@ type exact struct {
 func (e *exact) End() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.stop()
 	e.ended = true
 	return e.err
 }
@@ -80,6 +86,7 @@ func (e *exact) Read(p []byte) (int, error) {
 	n, err := e.readLocked(p)
 	if err != nil && !errors.Is(err, io.EOF) && e.err == nil {
 		e.err = err
+		e.stop()
 	}
 	return n, err
 }

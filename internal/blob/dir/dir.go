@@ -104,10 +104,12 @@ func (s *Store) Put(ctx context.Context, name string, r io.Reader, size int64) e
 		return failure(err, "blob %s cannot be put", name)
 	}
 	defer f.Close() // and with it the lock, when the file has its place or is gone
-	source := blob.Exact(ctx, r, size)
-	if err := s.place(f, source, size, name); err != nil {
+	_, source := blob.Exact(ctx, r, size)
+	err = s.place(f, source, size, name)
+	broken := source.End()
+	if err != nil {
 		s.root.Remove(f.path)
-		return cmp.Or(source.End(), failure(err, "blob %s cannot be put", name))
+		return cmp.Or(broken, failure(err, "blob %s cannot be put", name))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ package mem
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"iter"
@@ -33,8 +34,9 @@ func (s *Store) Put(ctx context.Context, name string, r io.Reader, size int64) e
 	if err := blob.CheckPut(name, size); err != nil {
 		return err
 	}
-	b, err := io.ReadAll(blob.Exact(ctx, r, size))
-	if err != nil {
+	_, source := blob.Exact(ctx, r, size)
+	b, err := io.ReadAll(source)
+	if err = cmp.Or(source.End(), err); err != nil {
 		return err
 	}
 	s.mu.Lock()

@@ -20,6 +20,7 @@ import (
 var refusals = map[string]string{
 	minio.NoSuchBucket:                 "there is no bucket {bucket} on {endpoint}; make it, or correct its name",
 	minio.InvalidAccessKeyID:           "{endpoint} does not know the access key {access}; correct it",
+	"XAdminUserNotFound":               "{endpoint} does not know the access key {access}; correct it", // VersityGW
 	minio.SignatureDoesNotMatch:        "the secret key is not that of access key {access}; correct it",
 	minio.AccessDenied:                 "access key {access} has not all rights in bucket {bucket}; let it list the bucket, and get, put and delete objects",
 	minio.AllAccessDisabled:            "all access to bucket {bucket} is disabled; ask who keeps it",
@@ -50,7 +51,7 @@ func (s *Store) failure(ctx context.Context, err error, format string, args ...a
 	switch {
 	case refused:
 		return agentbay.Wrap(err, agentbay.Unavailable, "%s: %s", what, s.expand(why))
-	case answer.StatusCode == http.StatusNotFound || answer.Code == minio.NoSuchKey:
+	case answer.Code == minio.NoSuchKey: // and no other 404, lest a blob seems lost
 		return agentbay.Wrap(err, agentbay.NotFound, "%s: there is none", what)
 	case answer.StatusCode == http.StatusInsufficientStorage || slices.Contains(full, answer.Code):
 		return agentbay.Wrap(err, agentbay.Exhausted, "%s: the S3 server is full; delete what is not needed, or add room", what)

@@ -11,6 +11,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -81,8 +83,8 @@ func (s *Store) Put(ctx context.Context, name string, r io.Reader, size int64) e
 	if err := blob.CheckPut(name, size); err != nil {
 		return err
 	}
-	source := blob.Exact(ctx, r, size)
-	err := s.put(ctx, name, source, size)
+	sending, source := blob.Exact(ctx, r, size)
+	err := s.put(sending, name, source, size)
 	broken := source.End() // in any case: the library may still be reading
 	if err == nil {
 		return nil
@@ -91,15 +93,25 @@ func (s *Store) Put(ctx context.Context, name string, r io.Reader, size int64) e
 }
 
 func (s *Store) put(ctx context.Context, name string, r io.Reader, size int64) error {
-	if size == 0 { // the library would not read it
-		if _, err := io.Copy(io.Discard, r); err != nil {
-			return err
-		}
-		r = bytes.NewReader(nil)
+	if size == 0 {
+		return s.putEmpty(ctx, name, r)
 	}
 	_, err := s.client.PutObject(ctx, s.options.Bucket, s.key(name), r, size, minio.PutObjectOptions{
 		DisableMultipart: size <= s.single,
 	})
+	return err
+}
+
+// putEmpty puts a blob of no bytes, of which the library would not read r. It
+// does so without its streamed signature, which is longer than the content then
+// and left on the line by some servers.
+func (s *Store) putEmpty(ctx context.Context, name string, r io.Reader) error {
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return err
+	}
+	sum := sha256.Sum256(nil)
+	_, err := minio.Core{Client: s.client}.PutObject(ctx, s.options.Bucket, s.key(name), bytes.NewReader(nil), 0,
+		"", hex.EncodeToString(sum[:]), minio.PutObjectOptions{DisableContentSha256: true})
 	return err
 }
 
