@@ -24,7 +24,7 @@ const part = ".agentbay-part"
 type filler struct {
 	ctx      context.Context
 	from, to *os.Root
-	device   uint64 // what lies on another is somebody else's mount
+	device   uint64 // a directory on another is somebody else's mount
 }
 
 // fill copies what is at a target to its mount, where that has nothing of its
@@ -98,7 +98,7 @@ func (f *filler) entry(name string) error {
 	if err != nil {
 		return vanished(err)
 	}
-	if at, err := device(info, nil); err != nil || at.dev != f.device {
+	if at, err := device(info, nil); err != nil || info.IsDir() && at.dev != f.device {
 		return err
 	}
 	there, err := f.to.Lstat(name)

@@ -142,7 +142,7 @@ func refused(target string, err error) error {
 }
 
 // system is where the kernel's own file systems are.
-var system = []string{"/proc", "/sys", "/dev"}
+var system = []string{"/proc", "/sys", "/dev", "/sys/fs/cgroup", "/dev/pts", "/dev/shm", "/dev/mqueue"}
 
 // Check refuses a target that can be told to be wrong by its name.
 func Check(target string) error {
@@ -151,11 +151,11 @@ func Check(target string) error {
 	case !filepath.IsAbs(target) || strings.ContainsRune(target, 0):
 		return agentbay.Errorf(agentbay.Invalid, "%q is not an absolute path; a mount needs one", target)
 	case clean == "/":
-		return agentbay.Errorf(agentbay.Invalid, "%q is the whole file system; mount at a directory in it", target)
+		return wholeSystem(target)
 	}
 	for _, dir := range append([]string{Reserved}, system...) {
 		if clean == dir || strings.HasPrefix(clean, dir+"/") {
-			return agentbay.Errorf(agentbay.Invalid, "%q lies in %s, which belongs to the system; mount somewhere else", target, dir)
+			return belongs(target, dir)
 		}
 	}
 	return nil
@@ -172,14 +172,26 @@ func check(target string, dir *os.File) error {
 		return refused(target, err)
 	}
 	if there == top {
-		return agentbay.Errorf(agentbay.Invalid, "%q leads to the whole file system; mount at a directory in it", target)
+		return wholeSystem(target)
 	}
 	for _, path := range append([]string{Reserved}, system...) {
-		if at, err := device(os.Stat(path)); err == nil && at.dev != top.dev && at.dev == there.dev || err == nil && at == there {
-			return agentbay.Errorf(agentbay.Invalid, "%q leads to %s, which belongs to the system; mount somewhere else", target, path)
+		at, err := device(os.Stat(path))
+		if err != nil {
+			continue // this session has none
+		}
+		if at == there || at.dev == there.dev && at.dev != top.dev {
+			return belongs(target, path)
 		}
 	}
 	return nil
+}
+
+func wholeSystem(target string) error {
+	return agentbay.Errorf(agentbay.Invalid, "%q is the whole file system; mount at a directory in it", target)
+}
+
+func belongs(target, dir string) error {
+	return agentbay.Errorf(agentbay.Invalid, "%q lies in %s, which belongs to the system; mount somewhere else", target, dir)
 }
 
 // A node is what tells directories apart.

@@ -32,7 +32,8 @@ func TestFakeIsRuntime(t *testing.T) {
 			last = last.Reopen()
 			return last, nil
 		},
-		Abandon: func(runtime.Runtime) {},
+		Abandon:  func(runtime.Runtime) {},
+		Pretends: true,
 		Spec: func(id agentbay.SessionID) runtime.Spec {
 			return runtime.Spec{ID: id, Layers: []string{"/"}, Guest: []string{"guest"}}
 		},

@@ -14,6 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/runtime"
 )
 
 // BenchmarkStart is from nothing to a guest that answers, beside the OCI
@@ -35,6 +36,36 @@ func benchmarkMachine(b *testing.B, l *lab) {
 		}
 		b.StopTimer()
 		if err := r.Stop(context.Background(), spec.ID); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+// BenchmarkMount shows a directory in a machine that runs: the machine's first
+// mount, which makes its disk, and further ones.
+func BenchmarkMount(b *testing.B) {
+	for _, p := range Profiles {
+		b.Run(p.Name+"/first", func(b *testing.B) { benchmarkMount(b, newLab(b, p), true) })
+		b.Run(p.Name+"/further", func(b *testing.B) { benchmarkMount(b, newLab(b, p), false) })
+	}
+}
+
+func benchmarkMount(b *testing.B, l *lab, fresh bool) {
+	r := l.start("m")
+	for n := 0; b.Loop(); n++ {
+		name := "n" + strconv.Itoa(n)
+		if err := r.Mount(context.Background(), "m", runtime.Mount{Name: name, Target: "/data/" + name, Layers: l.spec("x").Layers}); err != nil {
+			b.Fatal(err)
+		}
+		if !fresh {
+			continue
+		}
+		b.StopTimer()
+		if err := r.Stop(context.Background(), "m"); err != nil {
+			b.Fatal(err)
+		}
+		if err := r.Start(context.Background(), l.spec("m")); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()

@@ -20,11 +20,26 @@ type userNS struct {
 // idsPerSlot is how many users a session has.
 const idsPerSlot = 1 << 16
 
-// newUserNS makes the user namespace of slot n. A short-lived process is needed
-// to make it; the open file keeps it.
+// newUserNS makes the user namespace of slot n.
 func newUserNS(n int) (*userNS, error) {
-	u := &userNS{base: 1<<30 + uint32(n)*idsPerSlot}
-	ids := []syscall.SysProcIDMap{{HostID: int(u.base), Size: idsPerSlot}}
+	return makeUserNS(1<<30 + uint32(n)*idsPerSlot)
+}
+
+// hostRootInside is the number under which a mount that is shifted for a machine
+// keeps what the host's own root makes there. No machine has such a user.
+const hostRootInside = idsPerSlot
+
+// newShift makes a user namespace to shift mounts for the machine whose users
+// begin at base. The host's root can write to them.
+func newShift(base uint32) (*userNS, error) {
+	return makeUserNS(base, syscall.SysProcIDMap{ContainerID: hostRootInside, HostID: 0, Size: 1})
+}
+
+// makeUserNS makes a user namespace. A short-lived process is needed to make it;
+// the open file keeps it.
+func makeUserNS(base uint32, more ...syscall.SysProcIDMap) (*userNS, error) {
+	u := &userNS{base: base}
+	ids := append([]syscall.SysProcIDMap{{HostID: int(base), Size: idsPerSlot}}, more...)
 	cmd := exec.Command("cat")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids}
 	in, err := cmd.StdinPipe()

@@ -70,7 +70,7 @@ func viewOf(pid int) (v *view, err error) {
 	return v, err
 }
 
-// usersOf is the user namespace of a process, nil if its users are the host's.
+// usersOf shifts mounts for the users of a process, nil if they are the host's.
 func usersOf(pid int) (*userNS, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/uid_map", pid))
 	if err != nil {
@@ -84,8 +84,7 @@ func usersOf(pid int) (*userNS, error) {
 	if err != nil || base == 0 {
 		return nil, err
 	}
-	f, err := os.Open(fmt.Sprintf("/proc/%d/ns/user", pid))
-	return &userNS{file: f, base: uint32(base)}, err
+	return newShift(uint32(base))
 }
 
 // enter runs f on a thread that has the view's mounts.

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -55,9 +56,14 @@ func Handler(exit func(status int)) http.Handler {
 	mux.HandleFunc("/run", func(w http.ResponseWriter, r *http.Request) { answer(w, run(w, strings.Fields(r.FormValue("line")))) })
 	mux.HandleFunc("/syscall", func(w http.ResponseWriter, r *http.Request) { answer(w, syscallOf(r.FormValue("name"))) })
 	mux.HandleFunc("/write", func(w http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(r.Body)
-		answer(w, os.WriteFile(r.FormValue("path"), b, 0o644))
+		answer(w, os.WriteFile(r.FormValue("path"), []byte(r.FormValue("text")), 0o644))
 	})
+	mux.HandleFunc("/mkdir", func(w http.ResponseWriter, r *http.Request) { answer(w, os.MkdirAll(r.FormValue("path"), 0o755)) })
+	mux.HandleFunc("/remove", func(w http.ResponseWriter, r *http.Request) { answer(w, os.RemoveAll(r.FormValue("path"))) })
+	mux.HandleFunc("/link", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, os.Symlink(r.FormValue("to"), r.FormValue("path")))
+	})
+	mux.HandleFunc("/owner", func(w http.ResponseWriter, r *http.Request) { answer(w, owner(w, r.FormValue("path"))) })
 	mux.HandleFunc("/read", func(w http.ResponseWriter, r *http.Request) {
 		b, err := os.ReadFile(r.FormValue("path"))
 		w.Write(b)
@@ -176,6 +182,16 @@ func say(mib int) error {
 		}
 	}
 	return nil
+}
+
+// owner says whose a path is, and its mode.
+func owner(w io.Writer, path string) error {
+	var st syscall.Stat_t
+	err := syscall.Lstat(path, &st)
+	if err == nil {
+		fmt.Fprintf(w, "%d:%d %o", st.Uid, st.Gid, st.Mode&0o7777)
+	}
+	return err
 }
 
 func run(w io.Writer, line []string) error {

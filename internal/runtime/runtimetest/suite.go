@@ -37,6 +37,10 @@ type Bench struct {
 	// Kill kills the machine from outside, as a crash would.
 	Kill func(rt runtime.Runtime, id agentbay.SessionID) error
 
+	// Pretends is whether machines only say that they show mounts, so that their
+	// guests are sent to Written.Merged instead.
+	Pretends bool
+
 	// Leaks names what is on the host of machines that are not there. Nil means
 	// that there is nothing to look at.
 	Leaks func() []string
@@ -66,6 +70,25 @@ func Run(t *testing.T, b Bench) {
 		{"ReopenedRuntimeListsTheDead", reopenedRuntimeListsTheDead},
 		{"MachinesStartAndStopAtOnce", machinesStartAndStopAtOnce},
 		{"UsageIsMeasured", usageIsMeasured},
+		{"MountShowsLayers", mountShowsLayers},
+		{"MountIsTheUsersAndWritable", mountIsTheUsersAndWritable},
+		{"ChangesLandInUpper", changesLandInUpper},
+		{"WhatTheHostWritesIsSeen", whatTheHostWritesIsSeen},
+		{"WhatWasAtTheTargetStays", whatWasAtTheTargetStays},
+		{"TargetMayBeALink", targetMayBeALink},
+		{"BadTargetIsInvalid", badTargetIsInvalid},
+		{"MountsAreShownInOrder", mountsAreShownInOrder},
+		{"MountsAreShownAllOrNone", mountsAreShownAllOrNone},
+		{"SecondMountOfANameIsConflict", secondMountOfANameIsConflict},
+		{"MountInNobodyIsNotFound", mountInNobodyIsNotFound},
+		{"WrittenOutlivesTheMachine", writtenOutlivesTheMachine},
+		{"WrittenOutlivesTheServer", writtenOutlivesTheServer},
+		{"StoppedMachineHasWrittenNothing", stoppedMachineHasWrittenNothing},
+		{"StopDoesNotWaitForReaders", stopDoesNotWaitForReaders},
+		{"HaltKeepsWhatWasWritten", haltKeepsWhatWasWritten},
+		{"HaltedMachineIsStillHaltedAfterReopen", haltedMachineIsStillHaltedAfterReopen},
+		{"OthersDoNotSeeAMount", othersDoNotSeeAMount},
+		{"LinksInAMountStayInside", linksInAMountStayInside},
 	} {
 		t.Run(test.claim, func(t *testing.T) {
 			test.run(t, newHost(t, b))
@@ -161,6 +184,14 @@ func Ask(ctx context.Context, rt runtime.Runtime, id agentbay.SessionID, path st
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	return string(b), err
+}
+
+// does is must for what answers nothing if it went well.
+func (h *host) does(id agentbay.SessionID, format string, args ...any) {
+	h.t.Helper()
+	if got := h.must(id, format, args...); got != "" {
+		h.t.Errorf("%s of machine %s: %s", fmt.Sprintf(format, args...), id, got)
+	}
 }
 
 // must is ask for when the guest has to answer.
