@@ -13,9 +13,11 @@ from ._async.client import AsyncAgentBay
 from ._async.code import AsyncCode
 from ._async.command import AsyncCommand
 from ._async.context import AsyncContextService
+from ._async.context_manager import AsyncContextManager
 from ._async.files import AsyncFileSystem
 from ._async.git import AsyncGit
 from ._async.session import AsyncSession
+from ._async.transfer import AsyncFileTransfer
 from ._common.code import (
     CodeExecutionResult,
     EnhancedCodeExecutionResult,
@@ -24,7 +26,24 @@ from ._common.code import (
     ExecutionResult,
 )
 from ._common.config import Config
-from ._common.contexts import Context, ContextListParams, ContextListResult, ContextResult
+from ._common.contexts import (
+    ClearContextResult,
+    Context,
+    ContextBinding,
+    ContextBindingsResult,
+    ContextBindResult,
+    ContextFileEntry,
+    ContextFileListResult,
+    ContextHistoryResult,
+    ContextInfoResult,
+    ContextListParams,
+    ContextListResult,
+    ContextResult,
+    ContextSnapshot,
+    ContextStatusData,
+    ContextSyncResult,
+    FileUrlResult,
+)
 from ._common.exceptions import (
     AgentBayError,
     AgentError,
@@ -112,15 +131,18 @@ from ._common.results import (
     SessionResumeResult,
     SessionStatusResult,
 )
+from ._common.transfer import DownloadResult, UploadResult
 from ._common.version import VERSION as __version__
 from ._common.watch import WatchThread
 from ._sync.client import AgentBay
 from ._sync.code import Code
 from ._sync.command import Command
 from ._sync.context import ContextService
+from ._sync.context_manager import ContextManager
 from ._sync.files import FileSystem
 from ._sync.git import Git
 from ._sync.session import Session
+from ._sync.transfer import FileTransfer
 from .browser import BrowserOption, BrowserScreen, BrowserViewport
 from .mobile import KeyCode
 
@@ -139,8 +161,10 @@ __all__ = [
     "AsyncAgentBay",
     "AsyncCode",
     "AsyncCommand",
+    "AsyncContextManager",
     "AsyncContextService",
     "AsyncFileSystem",
+    "AsyncFileTransfer",
     "AsyncGit",
     "AsyncSession",
     "AuthenticationError",
@@ -154,6 +178,7 @@ __all__ = [
     "BrowserScreen",
     "BrowserSyncMode",
     "BrowserViewport",
+    "ClearContextResult",
     "ClearanceTimeoutError",
     "Code",
     "CodeExecutionResult",
@@ -162,17 +187,29 @@ __all__ = [
     "CommandResult",
     "Config",
     "Context",
+    "ContextBindResult",
+    "ContextBinding",
+    "ContextBindingsResult",
+    "ContextFileEntry",
+    "ContextFileListResult",
+    "ContextHistoryResult",
+    "ContextInfoResult",
     "ContextListParams",
     "ContextListResult",
+    "ContextManager",
     "ContextResult",
     "ContextService",
+    "ContextSnapshot",
+    "ContextStatusData",
     "ContextSync",
+    "ContextSyncResult",
     "CreateSessionParams",
     "DeletePolicy",
     "DeleteResult",
     "DirectoryEntry",
     "DirectoryListResult",
     "DownloadPolicy",
+    "DownloadResult",
     "DownloadStrategy",
     "EnhancedCodeExecutionResult",
     "ExecutionError",
@@ -187,6 +224,8 @@ __all__ = [
     "FileInfoResult",
     "FileSearchResult",
     "FileSystem",
+    "FileTransfer",
+    "FileUrlResult",
     "GetSessionData",
     "GetSessionResult",
     "Git",
@@ -231,6 +270,7 @@ __all__ = [
     "SyncPolicy",
     "UploadMode",
     "UploadPolicy",
+    "UploadResult",
     "UploadStrategy",
     "WatchThread",
     "WhiteList",

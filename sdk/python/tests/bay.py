@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from bay_contexts import Contexts
 from websockets.sync.server import ServerConnection, serve
 
 KEY = "akm-test"
@@ -43,12 +44,14 @@ class Refused(Exception):
         self.status, self.code, self.extra = status, code, extra
 
 
-class TestBay:
+class TestBay(Contexts):
     """One running bay. `link` says whether sessions have a LinkUrl."""
 
     __test__ = False
+    refused = Refused
 
     def __init__(self, link: bool = True, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__()
         self.link = link
         self.calls: list[Call] = []
         self.tool_calls: list[tuple[str, str, dict[str, Any]]] = []  # "rpc" or "link", tool, args
@@ -67,12 +70,9 @@ class TestBay:
             self._http.socket = tls.wrap_socket(self._http.socket, server_side=True)
         self._ws = serve(self._serve_socket, "127.0.0.1", 0)
         self.scheme = "https" if tls else "http"
+        self.authority = f"127.0.0.1:{self._http.server_address[1]}"
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
         threading.Thread(target=self._ws.serve_forever, daemon=True).start()
-
-    @property
-    def authority(self) -> str:
-        return f"127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def ws_url(self) -> str:
@@ -99,10 +99,21 @@ class TestBay:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 headers = {k.lower(): v for k, v in self.headers.items()}
                 status, answer = bay._answer(self.path, body.decode(), headers)
-                payload = json.dumps(answer).encode()
+                self._send(status, json.dumps(answer).encode(), "application/json")
+
+            def do_PUT(self) -> None:
+                bay.puts.append({k.lower(): v for k, v in self.headers.items()})
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self._send(*bay.answer_object("PUT", self.path, body))
+
+            def do_GET(self) -> None:
+                self._send(*bay.answer_object("GET", self.path, b""))
+
+            def _send(self, status: int, payload: bytes, kind: str = "application/octet-stream") -> None:
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(payload)))
+                self.send_header("ETag", '"tag"')
                 self.end_headers()
                 self.wfile.write(payload)
 
@@ -162,6 +173,7 @@ class TestBay:
             "Labels": call.get("Labels", "{}"),
         }
         self.sessions[session["SessionId"]] = session
+        self.mount(call, session["SessionId"])
         return {"Data": self._describe(session)}
 
     def _describe(self, session: dict[str, Any]) -> dict[str, Any]:

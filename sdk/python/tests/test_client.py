@@ -41,13 +41,13 @@ def test_a_session_lives_from_create_to_delete(bay: TestBay, client: AgentBay) -
 
 
 def test_what_is_sent_is_what_the_wire_says(bay: TestBay, client: AgentBay) -> None:
-    sync = ContextSync.new("SdkCtx-1", "/data", SyncPolicy.default())
+    sync = ContextSync.new(bay.add_context("c")["Id"], "/data", SyncPolicy.default())
     client.create(
         CreateSessionParams(
             labels={"k": "v 1"}, idle_release_timeout=600, framework="x", context_syncs=[sync]
         )
     )
-    call = bay.calls[-1]
+    call = bay.calls[0]
     assert call.query == {"Action": "CreateMcpSession", "Format": "json", "Version": "2025-05-06"}
     assert call.form["Authorization"] == f"Bearer {KEY}"
     assert call.headers["host"] == bay.authority
@@ -152,9 +152,9 @@ def test_the_context_manager_deletes(bay: TestBay, client: AgentBay) -> None:
     assert bay.sessions[session.session_id]["Status"] == "FINISH"
 
 
-def test_an_action_the_bay_does_not_have_is_a_clear_failure(client: AgentBay) -> None:
-    result = client.context.get("my-project", create=True)
-    assert not result.success and result.request_id and result.context is None
+def test_an_action_the_bay_does_not_have_is_a_clear_failure(session: Session) -> None:
+    result = session.beta_pause()
+    assert not result.success and result.request_id
     assert "InvalidAction.NotFound" in result.error_message
 
 

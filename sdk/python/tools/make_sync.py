@@ -23,6 +23,7 @@ RULES = [
     (r"\bAsync([A-Z])", r"\1"),
     (r"\b_async\b", "_sync"),
     (r"\b__a(enter|exit)__\b", r"__\1__"),
+    (r"\baiter_raw\b", "iter_raw"),
     (r"\bhttpx\.AsyncClient\b", "httpx.Client"),
     (r"\b([Aa])synchronous\b", lambda m: "Synchronous" if m[1] == "A" else "synchronous"),
     (r"\bCoroutine\[Any, Any, ([^]]+)\]", r"\1"),

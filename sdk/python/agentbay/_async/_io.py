@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import ssl
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -14,7 +15,22 @@ from websockets.asyncio.client import connect
 
 sleep = asyncio.sleep
 
-__all__ = ["HTTP", "WebSocket", "connect_socket", "receive", "run_in_thread", "sleep"]
+__all__ = [
+    "HTTP",
+    "WebSocket",
+    "blocking",
+    "call_back",
+    "connect_socket",
+    "in_background",
+    "receive",
+    "run_in_thread",
+    "sleep",
+]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_running: set[asyncio.Task[None]] = set()
 
 
 class HTTP:
@@ -65,3 +81,22 @@ def run_in_thread(work: Callable[[], Coroutine[Any, Any, None]], http: HTTP) -> 
             await http.close()
 
     asyncio.run(whole())
+
+
+async def blocking(work: Callable[[T], R], argument: T) -> R:
+    """Do work that blocks, without keeping the event loop from others."""
+    return await asyncio.to_thread(work, argument)
+
+
+def in_background(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Begin work that nobody waits for."""
+    task = asyncio.get_running_loop().create_task(work())
+    _running.add(task)  # the loop itself would forget it
+    task.add_done_callback(_running.discard)
+
+
+async def call_back(callback: Callable[[T], object], argument: T) -> None:
+    """Call a callback, which may be a coroutine function."""
+    answer = callback(argument)
+    if inspect.isawaitable(answer):
+        await answer

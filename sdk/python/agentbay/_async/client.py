@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._common.config import Config, environment, load_settings
-from .._common.log import setup_from_environment
+from .._common.log import get_logger, setup_from_environment
 from .._common.params import CreateSessionParams
 from .._common.results import (
     DeleteResult,
@@ -19,6 +19,8 @@ from .._common.wire import Reply
 from .context import AsyncContextService
 from .session import AsyncSession
 from .transport import AsyncTransport
+
+_log = get_logger("client")
 
 STATUSES = ("RUNNING", "PAUSING", "PAUSED", "RESUMING", "DELETING", "DELETED")
 
@@ -62,7 +64,12 @@ class AsyncAgentBay:
         await self.close()
 
     async def create(self, params: CreateSessionParams | None = None) -> SessionResult[AsyncSession]:
-        """Create a session and return once it can be used."""
+        """Create a session and return once it can be used.
+
+        That includes the files of its contexts, unless their
+        beta_wait_for_completion is False. What could not be shown does not fail
+        the creation: session.context.info says why.
+        """
         params = params or CreateSessionParams()
         wire = {**params.to_wire(), "LoginRegionId": self.region_id or None}
         reply = await self.transport.rpc("CreateMcpSession", wire)
@@ -71,6 +78,9 @@ class AsyncAgentBay:
             return SessionResult(reply.request_id, False, error)
         session = AsyncSession._from_wire(self, reply.data, params.image_id or "")
         session.enable_browser_replay = params.enable_browser_replay
+        missing = await session.context._wait_for_downloads(params.mounts())
+        if missing:
+            _log.warning("session %s lacks files of contexts: %s", session.session_id, missing)
         return SessionResult(reply.request_id, True, "", session)
 
     async def get(self, session_id: str) -> SessionResult[AsyncSession]:

@@ -27,8 +27,10 @@ from .._common.wire import ANSWER_GRACE_MS, LINK_TIMEOUT_MS, Reply, read_tools
 from . import _io
 from .code import AsyncCode
 from .command import AsyncCommand
+from .context_manager import AsyncContextManager
 from .files import AsyncFileSystem
 from .git import AsyncGit
+from .looks import looks
 from .socket import AsyncSocket, SocketError
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class AsyncSession:
         self.ws_url = ""
         self.enable_browser_replay: bool | None = None
         self.mcp_tools: list[McpTool] = []
+        self.context = AsyncContextManager(self)
         self.command = AsyncCommand(self)
         self.file_system = AsyncFileSystem(self)
         self.code = AsyncCode(self)
@@ -142,29 +145,27 @@ class AsyncSession:
     async def delete(self, sync_context: bool = False) -> DeleteResult:
         """Release the session and wait until it holds nothing any more.
 
-        With sync_context, what is mounted is uploaded first; deletion goes on
-        even if that fails.
+        Mounted contexts are saved as their policies say. With sync_context all
+        of them are saved first, whatever the policies say; if that fails the
+        session is deleted all the same, and error_message says what was lost.
         """
+        unsaved = ""
         if sync_context:
-            await self._rpc("SyncContext", {})
+            saved = await self.context.sync()
+            unsaved = "" if saved.success else f"not all contexts were saved: {saved.error_message}"
         reply = await self._rpc("DeleteSessionAsync", {})
         if not reply.success:
             return _deleted(reply, reply.error)
         error = await self._wait_until_released()
-        return _deleted(reply, error)
+        return _deleted(reply, error, unsaved)
 
     async def _wait_until_released(self) -> str:
         """Wait for the end of the session; returns what went wrong."""
-        deadline = time.monotonic() + _DELETE_TIMEOUT
-        pause = 0.02
-        while True:
+        async for _ in looks(_DELETE_TIMEOUT, _LONGEST_PAUSE):
             reply = await self._rpc("GetSessionDetail", {})
             if reply.not_found or _object(reply).get("Status") in ("FINISH", "DELETED"):
                 return ""
-            if time.monotonic() >= deadline:
-                return f"the session is still not released after {_DELETE_TIMEOUT:.0f} s: {reply.error}"
-            await _io.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        return f"the session is still not released after {_DELETE_TIMEOUT:.0f} s: {reply.error}"
 
     async def set_labels(self, labels: dict[str, str]) -> OperationResult:
         """Replace the session's labels."""
@@ -366,8 +367,9 @@ def _operation(reply: Reply, data: Any = None) -> OperationResult:
     )
 
 
-def _deleted(reply: Reply, error: str) -> DeleteResult:
-    return DeleteResult(reply.request_id, not error, error, reply.code, reply.message, reply.http_status)
+def _deleted(reply: Reply, error: str, warning: str = "") -> DeleteResult:
+    said = "; ".join(text for text in (error, warning) if text)
+    return DeleteResult(reply.request_id, not error, said, reply.code, reply.message, reply.http_status)
 
 
 def _labels_error(labels: Any) -> str:

@@ -70,21 +70,24 @@ class AsyncSocket:
         return None if message is None else _frame(message)
 
     async def reply(self, invocation: str, timeout: float) -> dict[str, Any] | None:
-        """The data of the next frame, if it answers invocation.
-
-        A string member "error", and a frame from the server itself that
-        carries one, is a refusal and raises SocketError.
-        """
+        """The data of the next frame, if it answers invocation; a refusal raises SocketError."""
         frame = await self.receive(timeout)
-        if frame is None or (frame.get("invocationId") or frame.get("requestId")) != invocation:
-            return None
-        data = frame["data"]
-        refusal = data.get("error") or frame.get("error")
-        if isinstance(refusal, str):
-            raise SocketError(refusal)
-        if frame.get("source") == "WEBSOCKET_SERVER":
-            return {**data, "phase": "end"}
-        return data if isinstance(data, dict) else {}
+        return None if frame is None else answer_to(invocation, frame)
+
+
+def answer_to(invocation: str, frame: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The data of a frame, if it answers invocation.
+
+    A string member "error", and a frame from the server itself that carries
+    one, is a refusal and raises SocketError.
+    """
+    if (frame.get("invocationId") or frame.get("requestId")) != invocation:
+        return None
+    data: dict[str, Any] = frame["data"]
+    refusal = data.get("error") or frame.get("error")
+    if isinstance(refusal, str):
+        raise SocketError(refusal)
+    return {**data, "phase": "end"} if frame.get("source") == "WEBSOCKET_SERVER" else data
 
 
 def _frame(message: str | bytes) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import InitVar, dataclass, field, fields
 from enum import Enum
 from typing import Any
 
@@ -14,12 +14,14 @@ class UploadStrategy(Enum):
     """When a context is uploaded."""
 
     UPLOAD_BEFORE_RESOURCE_RELEASE = "UploadBeforeResourceRelease"
+    BEFORE_RESOURCE_RELEASE = UPLOAD_BEFORE_RESOURCE_RELEASE
 
 
 class DownloadStrategy(Enum):
     """How a context is downloaded."""
 
     DOWNLOAD_ASYNC = "DownloadAsync"
+    ASYNC = DOWNLOAD_ASYNC
 
 
 class UploadMode(Enum):
@@ -85,11 +87,19 @@ class DeletePolicy:
 
 @dataclass
 class ExtractPolicy:
-    """Whether archives are unpacked after download."""
+    """Whether archives are unpacked after download.
+
+    extract_to_current_folder is another name of extract_current_folder.
+    """
 
     extract: bool = True
     delete_src_file: bool = True
     extract_current_folder: bool = False
+    extract_to_current_folder: InitVar[bool | None] = field(default=None, kw_only=True)
+
+    def __post_init__(self, extract_to_current_folder: bool | None) -> None:
+        if extract_to_current_folder is not None:
+            self.extract_current_folder = extract_to_current_folder
 
     @classmethod
     def default(cls) -> ExtractPolicy:
@@ -151,7 +161,10 @@ class MappingPolicy:
 
 @dataclass
 class SyncPolicy:
-    """How a context is kept in step with a session. What is None is the bay's default."""
+    """How a context is kept in step with a session. What is None is the bay's default.
+
+    The members may be given without "_policy", too: SyncPolicy(upload=...).
+    """
 
     upload_policy: UploadPolicy | None = None
     download_policy: DownloadPolicy | None = None
@@ -160,6 +173,28 @@ class SyncPolicy:
     recycle_policy: RecyclePolicy | None = None
     bw_list: BWList | None = None
     mapping_policy: MappingPolicy | None = None
+    upload: InitVar[UploadPolicy | None] = field(default=None, kw_only=True)
+    download: InitVar[DownloadPolicy | None] = field(default=None, kw_only=True)
+    delete: InitVar[DeletePolicy | None] = field(default=None, kw_only=True)
+    extract: InitVar[ExtractPolicy | None] = field(default=None, kw_only=True)
+    recycle: InitVar[RecyclePolicy | None] = field(default=None, kw_only=True)
+    mapping: InitVar[MappingPolicy | None] = field(default=None, kw_only=True)
+
+    def __post_init__(
+        self,
+        upload: UploadPolicy | None,
+        download: DownloadPolicy | None,
+        delete: DeletePolicy | None,
+        extract: ExtractPolicy | None,
+        recycle: RecyclePolicy | None,
+        mapping: MappingPolicy | None,
+    ) -> None:
+        self.upload_policy = self.upload_policy or upload
+        self.download_policy = self.download_policy or download
+        self.delete_policy = self.delete_policy or delete
+        self.extract_policy = self.extract_policy or extract
+        self.recycle_policy = self.recycle_policy or recycle
+        self.mapping_policy = self.mapping_policy or mapping
 
     @classmethod
     def default(cls) -> SyncPolicy:
@@ -181,7 +216,11 @@ class SyncPolicy:
 
 @dataclass
 class ContextSync:
-    """A context and where it is mounted."""
+    """A context and where it is mounted.
+
+    Creating a session waits until the context's files can be seen, unless
+    beta_wait_for_completion is False.
+    """
 
     context_id: str = ""
     path: str = ""
@@ -311,7 +350,7 @@ class CreateSessionParams:
             "ImageId": self.image_id or None,
             "Labels": self.labels or None,
             "Timeout": self.idle_release_timeout,
-            "PersistenceDataList": self._mounts() or None,
+            "PersistenceDataList": [mount.to_wire() for mount in self.mounts()] or None,
             "McpPolicyId": self.policy_id or None,
             "NetworkId": self.beta_network_id or None,
             "EnableRecord": self.enable_browser_replay,
@@ -321,13 +360,14 @@ class CreateSessionParams:
             "SdkStats": _sdk_stats(self.framework or ""),
         }
 
-    def _mounts(self) -> list[dict[str, str]]:
+    def mounts(self) -> list[ContextSync]:
+        """Every context that is mounted, that of the browser included."""
         syncs = list(self.context_syncs or [])
         if self.browser_context:
             upload = UploadPolicy(auto_upload=self.browser_context.auto_upload)
             policy = SyncPolicy(upload_policy=upload)
             syncs.append(ContextSync(self.browser_context.context_id, BROWSER_DATA_PATH, policy))
-        return [sync.to_wire() for sync in syncs]
+        return syncs
 
 
 BROWSER_DATA_PATH = "/tmp/agentbay_browser"

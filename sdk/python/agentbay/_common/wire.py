@@ -43,6 +43,11 @@ class Reply:
         return f"[{self.code}] {message}" if self.code else message
 
     @property
+    def refused(self) -> bool:
+        """Whether the bay said no, and will say so again: it was reached and works."""
+        return not self.success and 0 < self.http_status < 500
+
+    @property
     def not_found(self) -> bool:
         """Whether what the call was about does not exist."""
         return not self.success and "notfound" in f"{self.code} {self.message}".replace(" ", "").lower()

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import httpx
 from websockets.sync.client import ClientConnection as WebSocket
@@ -13,7 +14,20 @@ from websockets.sync.client import connect
 
 sleep = time.sleep
 
-__all__ = ["HTTP", "WebSocket", "connect_socket", "receive", "run_in_thread", "sleep"]
+__all__ = [
+    "HTTP",
+    "WebSocket",
+    "blocking",
+    "call_back",
+    "connect_socket",
+    "in_background",
+    "receive",
+    "run_in_thread",
+    "sleep",
+]
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class HTTP:
@@ -60,3 +74,18 @@ def receive(socket: WebSocket, timeout: float) -> str | bytes | None:
 def run_in_thread(work: Callable[[], None], http: HTTP) -> None:
     """Do work in a thread; the pool stays open for the others."""
     work()
+
+
+def blocking(work: Callable[[T], R], argument: T) -> R:
+    """Do work that blocks."""
+    return work(argument)
+
+
+def in_background(work: Callable[[], None]) -> None:
+    """Begin work that nobody waits for."""
+    threading.Thread(target=work, name="agentbay-background", daemon=True).start()
+
+
+def call_back(callback: Callable[[T], object], argument: T) -> None:
+    """Call a callback."""
+    callback(argument)

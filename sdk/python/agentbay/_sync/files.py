@@ -31,9 +31,11 @@ from .._common.files import (
 )
 from .._common.log import get_logger
 from .._common.results import BoolResult, McpToolResult
+from .._common.transfer import DownloadResult, OnProgress, UploadResult
 from .._common.watch import WatchThread
 from . import _io
-from .socket import Socket, SocketError
+from .socket import Socket, SocketError, answer_to
+from .transfer import FileTransfer
 
 if TYPE_CHECKING:
     from .session import Session
@@ -57,6 +59,7 @@ class FileSystem:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self._transfer = FileTransfer(session.agent_bay, session)
 
     def create_directory(self, path: str) -> BoolResult:
         """Create a directory and its parents; an existing one is fine."""
@@ -235,6 +238,65 @@ class FileSystem:
         """The same as delete_file."""
         return self.delete_file(path)
 
+    def upload_file(
+        self,
+        local_path: str,
+        remote_path: str,
+        *,
+        content_type: str | None = None,
+        wait: bool = True,
+        wait_timeout: float = 30.0,
+        poll_interval: float = 1.5,
+        progress_cb: OnProgress | None = None,
+    ) -> UploadResult:
+        """Write a local file of any size to any absolute path in the session.
+
+        Nothing of it is kept in memory. progress_cb gets the number of bytes
+        sent so far. The session then has wait_timeout seconds, and one more for
+        each 10 MB, to write the file; without wait, nobody looks whether it did.
+        """
+        return self._transfer.upload(
+            local_path,
+            remote_path,
+            content_type=content_type,
+            wait=wait,
+            wait_timeout=wait_timeout,
+            poll_interval=poll_interval,
+            progress_cb=progress_cb,
+        )
+
+    def download_file(
+        self,
+        remote_path: str,
+        local_path: str,
+        *,
+        overwrite: bool = True,
+        wait: bool = True,
+        wait_timeout: float = 300.0,
+        poll_interval: float = 1.5,
+        progress_cb: OnProgress | None = None,
+    ) -> DownloadResult:
+        """Write a file of the session, of any size, to a local path.
+
+        Nothing of it is kept in memory, and the local file is the old or the new
+        one, never a part. progress_cb gets the number of bytes received so far.
+        The session has wait_timeout seconds to hand the file out; without wait
+        it must have been handed out before.
+        """
+        return self._transfer.download(
+            remote_path,
+            local_path,
+            overwrite=overwrite,
+            wait=wait,
+            wait_timeout=wait_timeout,
+            poll_interval=poll_interval,
+            progress_cb=progress_cb,
+        )
+
+    def get_file_transfer_context_path(self) -> str | None:
+        """The directory in the session that stands for the context files are transferred through."""
+        return self._transfer.context_path()
+
     def get_file_change(self, path: str) -> FileChangeResult:
         """What changed below a directory since the last call; the first call only sets the mark."""
         answer = self.session._call("get_file_change", {"path": path})
@@ -276,7 +338,9 @@ class FileSystem:
         interval: float,
         thread: WatchThread,
     ) -> None:
-        self._deliver_changes(path, _nobody)  # sets the mark
+        while not self._deliver_changes(path, _nobody):  # sets the mark
+            if _stopped(thread, interval):
+                return
         thread.ready_event.set()
         pushing = bool(self.session.ws_url)
         while not thread.stop_event.is_set():
@@ -291,12 +355,13 @@ class FileSystem:
     def _watch_pushed(self, path: str, callback: OnChange, thread: WatchThread) -> None:
         target = self.session._server_of("get_file_change") or "wuying_filesystem"
         with self.session._open_socket() as socket:
-            self._subscribe(socket, target, path, callback)
+            subscription = self._subscribe(socket, target, path, callback)
             self._deliver_changes(path, callback)  # what happened before the subscription
             while not thread.stop_event.is_set():
                 frame = socket.receive(_STOP_CHECK)
                 if frame is not None:
                     _deliver_pushed(frame, path, callback)
+                    _check_going_on(frame, subscription)
             socket.send(target, {"method": "unsubscribe_file_change", "params": {"path": path}})
 
     def _subscribe(
@@ -305,14 +370,19 @@ class FileSystem:
         target: str,
         path: str,
         callback: OnChange,
-    ) -> None:
+    ) -> str:
+        """Ask for changes to be pushed; returns the subscription's ID once they will be."""
         data = {"method": "subscribe_file_change", "params": {"path": path}}
-        invocation = socket.send(target, data)
+        subscription = socket.send(target, data)
         deadline = time.monotonic() + _SUBSCRIBE_TIMEOUT
         while time.monotonic() < deadline:
-            reply = socket.reply(invocation, deadline - time.monotonic())
+            frame = socket.receive(deadline - time.monotonic())
+            if frame is None:
+                continue
+            _deliver_pushed(frame, path, callback)
+            reply = answer_to(subscription, frame)
             if reply is not None and reply.get("phase") == "end":
-                return
+                return subscription
         raise SocketError(f"no answer to the subscription within {_SUBSCRIBE_TIMEOUT:.0f} s")
 
     def _watch_polled(
@@ -324,16 +394,24 @@ class FileSystem:
     ) -> None:
         while not thread.stop_event.is_set():
             self._deliver_changes(path, callback)
-            wake = time.monotonic() + interval
-            while time.monotonic() < wake and not thread.stop_event.is_set():
-                _io.sleep(min(_STOP_CHECK, interval))
+            _stopped(thread, interval)
 
-    def _deliver_changes(self, path: str, callback: OnChange) -> None:
+    def _deliver_changes(self, path: str, callback: OnChange) -> bool:
+        """Ask for changes once; returns whether they are known."""
         changes = self.get_file_change(path)
         if not changes.success:
             _log.warning("changes of %s are not known: %s", path, changes.error_message)
         elif changes.events:
             _call_back(callback, changes.events)
+        return changes.success
+
+
+def _stopped(thread: WatchThread, seconds: float) -> bool:
+    """Wait, but not longer than until the watch is stopped; returns whether it is."""
+    wake = time.monotonic() + seconds
+    while time.monotonic() < wake and not thread.stop_event.is_set():
+        _io.sleep(min(_STOP_CHECK, seconds))
+    return thread.stop_event.is_set()
 
 
 def _nobody(events: list[FileChangeEvent]) -> None:
@@ -345,6 +423,13 @@ def _deliver_pushed(frame: dict[str, Any], path: str, callback: OnChange) -> Non
     if data.get("eventType") == "file_change" and data.get("path") == path:
         events = [FileChangeEvent.from_dict(e) for e in data.get("events") or [] if isinstance(e, dict)]
         _call_back(callback, events)
+
+
+def _check_going_on(frame: dict[str, Any], subscription: str) -> None:
+    """Raise SocketError if a frame says that the subscription is over."""
+    reply = answer_to(subscription, frame)
+    if reply is not None and reply.get("phase") == "end":
+        raise SocketError("the bay has ended the subscription")
 
 
 def _call_back(callback: OnChange, events: list[FileChangeEvent]) -> None:

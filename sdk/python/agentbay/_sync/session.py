@@ -28,8 +28,10 @@ from .._common.wire import ANSWER_GRACE_MS, LINK_TIMEOUT_MS, Reply, read_tools
 from . import _io
 from .code import Code
 from .command import Command
+from .context_manager import ContextManager
 from .files import FileSystem
 from .git import Git
+from .looks import looks
 from .socket import Socket, SocketError
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class Session:
         self.ws_url = ""
         self.enable_browser_replay: bool | None = None
         self.mcp_tools: list[McpTool] = []
+        self.context = ContextManager(self)
         self.command = Command(self)
         self.file_system = FileSystem(self)
         self.code = Code(self)
@@ -143,29 +146,27 @@ class Session:
     def delete(self, sync_context: bool = False) -> DeleteResult:
         """Release the session and wait until it holds nothing any more.
 
-        With sync_context, what is mounted is uploaded first; deletion goes on
-        even if that fails.
+        Mounted contexts are saved as their policies say. With sync_context all
+        of them are saved first, whatever the policies say; if that fails the
+        session is deleted all the same, and error_message says what was lost.
         """
+        unsaved = ""
         if sync_context:
-            self._rpc("SyncContext", {})
+            saved = self.context.sync()
+            unsaved = "" if saved.success else f"not all contexts were saved: {saved.error_message}"
         reply = self._rpc("DeleteSessionAsync", {})
         if not reply.success:
             return _deleted(reply, reply.error)
         error = self._wait_until_released()
-        return _deleted(reply, error)
+        return _deleted(reply, error, unsaved)
 
     def _wait_until_released(self) -> str:
         """Wait for the end of the session; returns what went wrong."""
-        deadline = time.monotonic() + _DELETE_TIMEOUT
-        pause = 0.02
-        while True:
+        for _ in looks(_DELETE_TIMEOUT, _LONGEST_PAUSE):
             reply = self._rpc("GetSessionDetail", {})
             if reply.not_found or _object(reply).get("Status") in ("FINISH", "DELETED"):
                 return ""
-            if time.monotonic() >= deadline:
-                return f"the session is still not released after {_DELETE_TIMEOUT:.0f} s: {reply.error}"
-            _io.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
+        return f"the session is still not released after {_DELETE_TIMEOUT:.0f} s: {reply.error}"
 
     def set_labels(self, labels: dict[str, str]) -> OperationResult:
         """Replace the session's labels."""
@@ -367,8 +368,9 @@ def _operation(reply: Reply, data: Any = None) -> OperationResult:
     )
 
 
-def _deleted(reply: Reply, error: str) -> DeleteResult:
-    return DeleteResult(reply.request_id, not error, error, reply.code, reply.message, reply.http_status)
+def _deleted(reply: Reply, error: str, warning: str = "") -> DeleteResult:
+    said = "; ".join(text for text in (error, warning) if text)
+    return DeleteResult(reply.request_id, not error, said, reply.code, reply.message, reply.http_status)
 
 
 def _labels_error(labels: Any) -> str:
