@@ -3,8 +3,11 @@ package tree
 import (
 	"context"
 
+	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/contexts"
 )
+
+var errSoon = agentbay.Errorf(agentbay.Unavailable, "not there yet")
 
 // Load shows a session what is in root: at rel and below it, "" being all of
 // the mount. Files that differ are replaced, each at once; what is not in root

@@ -80,3 +80,10 @@ func (p *Progress) warn(format string, args ...any) {
 		p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
 	}
 }
+
+// forget drops the warnings, because they will come again.
+func (p *Progress) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.warnings = nil
+}

@@ -1,0 +1,350 @@
+package tree_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/blob"
+	"github.com/agentbay/agentbay/internal/blob/mem"
+	"github.com/agentbay/agentbay/internal/contexts"
+	"github.com/agentbay/agentbay/internal/contexts/contextstest"
+	"github.com/agentbay/agentbay/internal/contexts/tree"
+	"golang.org/x/sys/unix"
+)
+
+// A world is a context, its repository and a host's cache of it.
+type world struct {
+	t     testing.TB
+	repo  *contexts.Repo
+	cache *tree.Cache
+	head  contexts.Root
+	view  tree.View
+	mount agentbay.ContextMount
+}
+
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("overlays and whiteouts are made as root only")
+	}
+}
+
+func newWorld(t testing.TB) *world { return worldOn(t, new(mem.Store)) }
+
+func worldOn(t testing.TB, blobs blob.Store) *world {
+	t.Helper()
+	needRoot(t)
+	w := &world{t: t, repo: contexts.New("key-1", blobs, contextstest.NewIndex())}
+	w.cache = openCache(t, t.TempDir(), 0)
+	w.use(agentbay.ContextMount{Path: "/tmp/data", Policy: agentbay.DefaultSyncPolicy})
+	return w
+}
+
+func openCache(t testing.TB, dir string, limit int64) *tree.Cache {
+	t.Helper()
+	c, err := tree.OpenCache(dir, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// use makes what sessions mount from now on.
+func (w *world) use(m agentbay.ContextMount) {
+	w.t.Helper()
+	s, err := tree.Select(m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mount = m
+	w.view = tree.View{Tenant: "key-1", Selection: s, Extract: m.Policy.Extract, UID: 1000, GID: 1001}
+}
+
+// checkout is Cache.Checkout of the head.
+func (w *world) checkout(c *tree.Cache) *tree.Checkout {
+	w.t.Helper()
+	out, err := c.Checkout(w.t.Context(), w.repo, w.head, w.view, new(tree.Progress))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(out.Release)
+	return out
+}
+
+// A session is an overlay over a checkout.
+type session struct {
+	*world
+	tree.Tree
+	layers []string
+}
+
+// session starts a session that mounts the head.
+func (w *world) session() *session {
+	w.t.Helper()
+	return w.over(w.checkout(w.cache))
+}
+
+func (w *world) over(out *tree.Checkout) *session {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	s := &session{world: w, layers: out.Layers, Tree: tree.Tree{
+		Upper: filepath.Join(dir, "upper"), Merged: filepath.Join(dir, "merged"), Selection: w.view.Selection, Extract: w.view.Extract,
+		UID: w.view.UID, GID: w.view.GID, Root: w.head, Memory: filepath.Join(dir, "memory"),
+		Archive: w.mount.Policy.Archive, KeepDeleted: w.mount.Policy.KeepDeleted,
+	}}
+	for _, d := range []string{s.Upper, s.Merged, filepath.Join(dir, "work"), filepath.Join(dir, "none")} {
+		must(w.t, os.Mkdir(d, 0o755))
+	}
+	lower := strings.Join(append(s.layers, filepath.Join(dir, "none")), ":")
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", lower, s.Upper, filepath.Join(dir, "work"))
+	must(w.t, unix.Mount("overlay", s.Merged, "overlay", 0, options))
+	w.t.Cleanup(func() { unix.Unmount(s.Merged, unix.MNT_DETACH) })
+	return s
+}
+
+// save saves a session and commits that.
+func (s *session) save() *tree.Progress {
+	s.t.Helper()
+	p := new(tree.Progress)
+	if _, err := s.trySave(s.t.Context(), p); err != nil {
+		s.t.Fatalf("save: %v", err)
+	}
+	return p
+}
+
+// trySave returns how many changes there were.
+func (s *session) trySave(ctx context.Context, p *tree.Progress) (int, error) {
+	w, err := s.repo.Writer(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer w.Close()
+	changes, err := tree.Save(ctx, w, s.repo, s.Tree, p)
+	if err != nil {
+		return 0, err
+	}
+	defer changes.Close()
+	if changes.Len() > 0 {
+		root, _, err := s.repo.Apply(ctx, w, s.head, changes.All())
+		if err != nil {
+			return 0, err
+		}
+		s.head = root
+	}
+	return changes.Len(), changes.Settled()
+}
+
+// load loads the head into a session.
+func (s *session) load(rel string) {
+	s.t.Helper()
+	if err := tree.Load(s.t.Context(), s.repo, s.head, s.Tree, rel, new(tree.Progress)); err != nil {
+		s.t.Fatalf("load: %v", err)
+	}
+}
+
+func (s *session) path(rel string) string { return filepath.Join(s.Merged, rel) }
+
+func (s *session) write(rel, text string) {
+	s.t.Helper()
+	must(s.t, os.MkdirAll(filepath.Dir(s.path(rel)), 0o755))
+	must(s.t, os.WriteFile(s.path(rel), []byte(text), 0o644))
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// seen describes all that is in a directory, one line a path.
+func seen(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		rel, _ := filepath.Rel(dir, path)
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		line := fmt.Sprintf("%v %v", info.Mode(), info.ModTime().UnixNano())
+		switch {
+		case info.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			line += " -> " + target
+		case info.Mode().IsRegular():
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			sum := sha256.Sum256(b)
+			line += fmt.Sprintf(" %d %s", len(b), hex.EncodeToString(sum[:4]))
+		}
+		all[rel] = line
+		return nil
+	})
+	must(t, err)
+	return all
+}
+
+// equal compares what is seen in two directories.
+func equal(t testing.TB, what, got, want string) {
+	t.Helper()
+	diff(t, what, seen(t, got), seen(t, want))
+}
+
+func diff(t testing.TB, what string, got, want map[string]string) {
+	t.Helper()
+	for path, line := range want {
+		if got[path] != line {
+			t.Errorf("%s: %s is %q, want %q", what, path, got[path], line)
+		}
+	}
+	for path, line := range got {
+		if _, ok := want[path]; !ok {
+			t.Errorf("%s: %s is there (%s) and should not be", what, path, line)
+		}
+	}
+}
+
+// after checks that what a session saw is what the next one sees: by what this
+// host has, and checked out from nothing.
+func (s *session) after(what string) {
+	s.t.Helper()
+	equal(s.t, what+", with a warm cache", s.world.session().Merged, s.Merged)
+	cold := openCache(s.t, s.t.TempDir(), 0)
+	equal(s.t, what+", with a cold cache", s.over(s.checkout(cold)).Merged, s.Merged)
+}
+
+func TestWhatASessionWroteIsSeenByTheNext(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	s.write("a", "first")
+	s.write("dir/b", "second")
+	s.write("dir/deep/c", strings.Repeat("third", 1000))
+	must(t, os.Symlink("../outside", s.path("dir/link")))
+	must(t, os.Mkdir(s.path("empty"), 0o700))
+	must(t, os.Chmod(s.path("a"), 0o4751))
+	must(t, os.WriteFile(s.path("odd \n\xff name"), nil, 0o600))
+	sparse, err := os.Create(s.path("sparse"))
+	must(t, err)
+	_, err = sparse.WriteAt([]byte("end"), 1<<30)
+	must(t, err)
+	must(t, sparse.Close())
+	must(t, os.Chtimes(s.path("dir"), time.Time{}, time.Unix(1, 5)))
+	s.save()
+	next := w.session()
+	equal(t, "the next session", next.Merged, s.Merged)
+	var st unix.Stat_t
+	must(t, unix.Lstat(next.path("sparse"), &st))
+	if st.Blocks*512 > 1<<20 {
+		t.Errorf("a sparse file takes %d bytes of the disk after it was saved", st.Blocks*512)
+	}
+	if st.Uid != 1000 || st.Gid != 1001 {
+		t.Errorf("files belong to %d:%d, want 1000:1001", st.Uid, st.Gid)
+	}
+	next.after("an unchanged session")
+}
+
+// A play is a random sequence of what sessions do.
+type play struct {
+	*rand.Rand
+	s *session
+}
+
+func (p *play) name() string {
+	parts := make([]string, 1+p.IntN(3))
+	for i := range parts {
+		parts[i] = []string{"a", "b", "c-1", "c", "d.x"}[p.IntN(5)]
+	}
+	return strings.Join(parts, "/")
+}
+
+func (p *play) content() []byte {
+	b := make([]byte, p.IntN(3000))
+	for i := range b {
+		b[i] = byte(p.IntN(4))
+	}
+	return b
+}
+
+// act does one thing. What is not possible is nothing.
+func (p *play) act() {
+	at, to := p.s.path(p.name()), p.s.path(p.name())
+	switch p.IntN(16) {
+	case 0, 1, 2, 3:
+		os.MkdirAll(filepath.Dir(at), 0o755)
+		os.WriteFile(at, p.content(), 0o644)
+	case 4:
+		if f, err := os.OpenFile(at, os.O_APPEND|os.O_WRONLY, 0); err == nil {
+			f.Write(p.content())
+			f.Close()
+		}
+	case 5:
+		os.Truncate(at, int64(p.IntN(5000)))
+	case 6, 7:
+		os.RemoveAll(at)
+	case 8, 9:
+		os.Rename(at, to)
+	case 10:
+		os.MkdirAll(at, 0o755)
+	case 11: // a directory is replaced by an empty one
+		if info, err := os.Lstat(at); err == nil && info.IsDir() {
+			os.RemoveAll(at)
+			os.Mkdir(at, 0o750)
+		}
+	case 12:
+		os.Symlink(p.name(), at)
+	case 13:
+		if info, err := os.Lstat(at); err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			os.Chmod(at, []fs.FileMode{0o600, 0o644, 0o755, 0o700}[p.IntN(4)])
+		}
+	case 14:
+		unix.Renameat2(unix.AT_FDCWD, at, unix.AT_FDCWD, to, unix.RENAME_EXCHANGE)
+	case 15:
+		if f, err := os.OpenFile(at, os.O_RDWR, 0); err == nil { // copied up, and not changed
+			f.Close()
+		}
+	}
+}
+
+// Whatever sessions do, one after the other: after each save the next session
+// sees the same.
+func TestEverySaveIsSeenExactly(t *testing.T) {
+	for seed := range uint64(12) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			w := newWorld(t)
+			p := &play{Rand: rand.New(rand.NewPCG(seed, 1))}
+			for round := range 5 {
+				p.s = w.session()
+				for save := range 3 {
+					for range 25 {
+						p.act()
+					}
+					p.s.save()
+					p.s.after(fmt.Sprintf("seed %d, session %d, save %d", seed, round, save))
+					if t.Failed() {
+						return
+					}
+				}
+			}
+		})
+	}
+}
