@@ -64,6 +64,13 @@ func createParams(spec SessionSpec) (url.Values, error) {
 	if spec.IdleTimeout != 0 {
 		params.Set("Timeout", strconv.FormatInt(wholeSeconds(spec.IdleTimeout), 10))
 	}
+	if len(spec.Contexts) > 0 {
+		list, err := mountList(spec.Contexts)
+		if err != nil {
+			return nil, err
+		}
+		params.Set("PersistenceDataList", list)
+	}
 	if len(spec.Labels) == 0 {
 		return params, nil
 	}

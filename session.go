@@ -91,10 +91,13 @@ type SessionPage struct {
 // Service is everything a caller, who is one API key, can ask of a bay.
 // What another key made is NotFound.
 type Service interface {
+	ContextService
+
 	// CreateSession boots a session and returns once tools can be called in it.
 	// On failure nothing is left behind.
 	//
 	// Invalid: the spec names an unknown image, or is out of bounds.
+	// NotFound: there is no context of one of the spec's mounts.
 	// Exhausted: the host or the key's quota is full.
 	// Unavailable: the session did not boot.
 	CreateSession(ctx context.Context, spec SessionSpec) (*SessionInfo, error)

@@ -19,14 +19,23 @@ type Session struct {
 // Use makes a Session of one that service knows, without asking it.
 func Use(service Service, id SessionID) *Session { return &Session{ID: id, service: service} }
 
-// Create boots a session. Delete it when it is no longer needed; else the bay
-// releases it once it has been idle for spec.IdleTimeout.
+// Create boots a session and waits until the files of its contexts are there;
+// CreateSession and [Session.AwaitContexts] wait for some of them only. Delete
+// it when it is no longer needed; else the bay releases it once it has been idle
+// for spec.IdleTimeout. On failure nothing is left behind.
 func (c *Client) Create(ctx context.Context, spec SessionSpec) (*Session, error) {
 	info, err := c.CreateSession(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
-	return Use(c, info.ID), nil
+	s := Use(c, info.ID)
+	if len(spec.Contexts) == 0 {
+		return s, nil
+	}
+	if err := s.AwaitContexts(ctx, spec.Contexts...); err != nil {
+		return nil, errors.Join(err, c.DeleteSession(context.WithoutCancel(ctx), s.ID))
+	}
+	return s, nil
 }
 
 // Open returns a session made earlier, or elsewhere with the same key.

@@ -117,6 +117,9 @@ var wireCodes = map[string]Code{
 	"QuotaExceeded":              Exhausted,
 	"ServiceUnavailable":         Unavailable,
 	"InternalError":              Internal,
+	"ContextNotFound":            NotFound,
+	"NotFound":                   NotFound,
+	"PathAlreadyBound":           Conflict,
 }
 
 func codeOfWire(code string, status int) Code {

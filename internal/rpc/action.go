@@ -55,6 +55,25 @@ var actions = []action{
 	declare("GetAdbLink", getADBLink),
 	declare("ListMcpTools", listTools),
 	declare("CallMcpTool", callTool),
+	declare("GetContext", getContext),
+	declare("ListContexts", listContexts),
+	declare("ModifyContext", modifyContext),
+	declare("DeleteContext", deleteContext),
+	declare("ClearContext", clearContext),
+	declare("BindContexts", bindContexts),
+	declare("DescribeSessionContexts", describeSessionContexts),
+	declare("SyncContext", syncContext),
+	declare("GetContextInfo", getContextInfo),
+	declare("DescribeContextFiles", describeContextFiles),
+	declare("GetContextFileUploadUrl", uploadURL),
+	declare("GetContextFileDownloadUrl", downloadURL),
+	declare("DeleteContextFile", deleteContextFile),
+	declare("GetAndLoadInternalContext", loadInternalContext),
+
+	// Our own.
+	declare("CreateContext", createContext),
+	declare("ListContextSnapshots", listSnapshots),
+	declare("RestoreContext", restoreContext),
 }
 
 // declare makes an action of a function and the struct its parameters go into.

@@ -112,7 +112,7 @@ func (c capture) check(t *testing.T, line int, res *http.Response) {
 			t.Errorf("line %d: %d, extensions %q; want 101 and none", line, res.StatusCode, res.Header.Get("Sec-WebSocket-Extensions"))
 		}
 	case "store":
-		if res.StatusCode != 404 { // there are no contexts, so nobody was told to come here
+		if res.StatusCode != 404 { // another door's; see package objects
 			t.Errorf("line %d: %d, want 404", line, res.StatusCode)
 		}
 	default:
@@ -140,6 +140,10 @@ func (c capture) checkAction(t *testing.T, line int, res *http.Response) {
 		want = []string{"InvalidAction.NotFound"}
 	case p.get("SessionId") == "nonexist":
 		want = []string{"InvalidMcpSession.NotFound"}
+	case action == "GetContext" && p.get("Name") == "nope":
+		want = []string{"ContextNotFound"}
+	case action == "GetContext" && p.get("Name")+p.get("ContextId") == "":
+		want = []string{"InvalidParameter"}
 	case action == "GetLink":
 		want = []string{"ok", "PARAM_ERROR"}
 	case action == "GetCdpLink" || action == "GetAdbLink":
@@ -154,7 +158,7 @@ func (c capture) checkAction(t *testing.T, line int, res *http.Response) {
 
 // refusable reports whether a session is asked for that this release cannot make.
 func refusable(p url.Values) bool {
-	for _, name := range []string{"PersistenceDataList", "McpPolicyId", "NetworkId", "LoadSkill"} {
+	for _, name := range []string{"McpPolicyId", "NetworkId", "LoadSkill"} {
 		if p.Has(name) {
 			return true
 		}

@@ -27,9 +27,10 @@ const (
 // A memBay is a bay of one key whose sessions are only remembered. What a tool
 // does is the test's to say.
 type memBay struct {
+	memContexts
+
 	call   func(ctx context.Context, c tool.Call) (*tool.Reply, error)
 	stream func(ctx context.Context, c tool.Call, yield func([]byte) error) error
-	anyID  bool // every session is there, except session-none
 
 	mu       sync.Mutex
 	sessions map[agentbay.SessionID]*agentbay.SessionInfo // guarded by mu
@@ -103,6 +104,10 @@ func (b *memBay) CreateSession(_ context.Context, spec agentbay.SessionSpec) (*a
 		return nil, agentbay.Errorf(agentbay.Invalid, "no authorized app: image %s is not offered by this bay", spec.Image)
 	case "full":
 		return nil, agentbay.Errorf(agentbay.Exhausted, "the host is full")
+	case "no context":
+		return nil, agentbay.Errorf(agentbay.NotFound, "context c not found")
+	case "busy path":
+		return nil, agentbay.Errorf(agentbay.Conflict, "PathAlreadyBound: /x is another mount's")
 	}
 	s := running(testID)
 	if spec.Image != "" {

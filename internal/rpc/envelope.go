@@ -24,6 +24,7 @@ type page struct {
 	TotalCount int    `json:"TotalCount"`
 	MaxResults int    `json:"MaxResults"`
 	NextToken  string `json:"NextToken"`
+	Count      *int   `json:"Count,omitempty"` // TotalCount, where clients look for it by this name
 }
 
 // codeOK is the Code of success, by the letter.

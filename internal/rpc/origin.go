@@ -55,6 +55,14 @@ func (d *Door) link(o origin, s *agentbay.SessionInfo) string {
 	return string(o) + "/link/" + string(s.ID)
 }
 
+// complete is a URL that may be a path at this door.
+func (o origin) complete(url string) string {
+	if strings.HasPrefix(url, "/") {
+		return string(o) + url
+	}
+	return url
+}
+
 // socket is where the session's WebSocket is.
 func (o origin) socket(id agentbay.SessionID) string {
 	return "ws" + strings.TrimPrefix(string(o), "http") + "/ws/" + string(id)

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -53,19 +52,19 @@ type createParams struct {
 	Labels     map[string]string `param:"Labels"`
 	Timeout    int               `param:"Timeout"` // seconds
 	Statistics string            `param:"SdkStats"`
+	Contexts   string            `param:"PersistenceDataList"`
 
 	// What this release cannot give is refused, not dropped.
-	Contexts  []json.RawMessage `param:"PersistenceDataList"`
-	ContextID string            `param:"ContextId"`
-	Policy    string            `param:"McpPolicyId"`
-	Network   string            `param:"NetworkId"`
-	LoadSkill bool              `param:"LoadSkill"`
+	ContextID string `param:"ContextId"`
+	Policy    string `param:"McpPolicyId"`
+	Network   string `param:"NetworkId"`
+	LoadSkill bool   `param:"LoadSkill"`
 }
 
 // createSession tells every failure of its own in a 200, in the two places where
 // SDKs look for one.
 func createSession(ctx context.Context, c *call, p createParams) (answer, error) {
-	s, err := createFrom(ctx, c.bay, p)
+	s, err := c.create(ctx, p)
 	if err != nil {
 		return answer{data: refusedSession{ErrMsg: agentbay.MessageOf(err)}, refused: err}, nil
 	}
@@ -78,16 +77,25 @@ type refusedSession struct {
 	ErrMsg  string `json:"ErrMsg"`
 }
 
-func createFrom(ctx context.Context, bay agentbay.Service, p createParams) (*agentbay.SessionInfo, error) {
+func (c *call) create(ctx context.Context, p createParams) (*agentbay.SessionInfo, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	return bay.CreateSession(ctx, agentbay.SessionSpec{
+	mounts, err := parseMounts(p.Contexts)
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.bay.CreateSession(ctx, agentbay.SessionSpec{
 		Image:       p.Image,
 		Labels:      p.Labels,
 		IdleTimeout: time.Duration(p.Timeout) * time.Second,
+		Contexts:    mounts,
 		SDK:         p.Statistics,
 	})
+	if agentbay.CodeOf(err) == agentbay.NotFound {
+		err = coded(notFoundContext, err)
+	}
+	return s, bound(err)
 }
 
 // maxTimeout keeps a number of seconds in the range of a time.Duration. What
@@ -99,8 +107,7 @@ func (p createParams) check() error {
 		asked      bool
 		name, noun string
 	}{
-		{len(p.Contexts) > 0, "PersistenceDataList", "contexts"},
-		{p.ContextID != "", "ContextId", "contexts"},
+		{p.ContextID != "", "ContextId", "contexts outside PersistenceDataList"},
 		{p.Policy != "", "McpPolicyId", "policies"},
 		{p.Network != "", "NetworkId", "networks"},
 		{p.LoadSkill, "LoadSkill", "skills"},
@@ -152,7 +159,7 @@ func getSession(ctx context.Context, c *call, p sessionParams) (answer, error) {
 	return answer{data: statusData{
 		sessionData: c.describe(ctx, s),
 		Status:      string(s.State),
-		Contexts:    []mountData{},
+		Contexts:    c.mountsOf(ctx, s.ID),
 	}}, nil
 }
 
@@ -218,24 +225,31 @@ type listedSession struct {
 // deleted is a word that clients list ended sessions by.
 const deleted = "DELETED"
 
-// How many sessions a page has.
+// How many sessions or contexts a page has.
 const (
 	defaultPage = 10
 	largestPage = 100
 )
+
+// pageSize is how many a page has for a client that asks for that many.
+func pageSize(asked int) (int, error) {
+	switch {
+	case asked < 0:
+		return 0, agentbay.Errorf(agentbay.Invalid, "parameter MaxResults must not be negative")
+	case asked == 0:
+		return defaultPage, nil
+	}
+	return min(asked, largestPage), nil
+}
 
 func listSession(ctx context.Context, c *call, p listParams) (answer, error) {
 	state, err := stateNamed(p.Status)
 	if err != nil {
 		return answer{}, err
 	}
-	if p.Max < 0 {
-		return answer{}, agentbay.Errorf(agentbay.Invalid, "parameter MaxResults must not be negative")
+	if p.Max, err = pageSize(p.Max); err != nil {
+		return answer{}, err
 	}
-	if p.Max == 0 {
-		p.Max = defaultPage
-	}
-	p.Max = min(p.Max, largestPage)
 	found, err := c.bay.Sessions(ctx, agentbay.SessionQuery{Labels: p.Labels, State: state, Limit: p.Max, Token: p.Token})
 	if err != nil {
 		return answer{}, err
