@@ -3,11 +3,14 @@ package index
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/contexts"
+	"github.com/agentbay/agentbay/internal/contexts/contextstest"
 )
 
 func open(t testing.TB, path string) *File {
@@ -25,6 +28,10 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestIndex(t *testing.T) {
+	contextstest.RunIndex(t, func(t *testing.T) contexts.Index { return open(t, Memory).Tenant("a") })
 }
 
 // id is a chunk's: spread like a hash.
@@ -133,8 +140,8 @@ func TestUsedIsWhatIsInTheIndex(t *testing.T) {
 	must(t, x.Live(ctx))
 	must(t, x.Mark(ctx, ids(3, 1)))
 	swept, err := x.Sweep(ctx)
-	if got := used(t, swept, err); len(got) != 2 || got["p"] != 10 || got["q"] != 0 {
-		t.Errorf("swept: %v, want p 10, q 0", got)
+	if got := used(t, swept, err); len(got) != 1 || got["p"] != 10 {
+		t.Errorf("swept: %v, want p 10", got)
 	}
 	packs, err = x.Packs(ctx)
 	if got := used(t, packs, err); len(got) != 1 || got["p"] != 10 {
@@ -146,23 +153,29 @@ func TestMovedChunksAreInTheNewPack(t *testing.T) {
 	x, ctx := open(t, Memory).Tenant("a"), t.Context()
 	must(t, x.Add(ctx, contexts.Pack{Name: "p", Size: 40}, chunks("p", 0, 4)))
 	must(t, x.Add(ctx, contexts.Pack{Name: "q", Size: 20}, chunks("q", 4, 2)))
-	merged := contexts.Pack{Name: "r", Size: 40}
-	must(t, x.Move(ctx, "p", merged, chunks("r", 2, 2)))
+	merged := contexts.Pack{Name: "r", Size: 60}
+	if err := x.Move(ctx, "p", merged, chunks("r", 1, 3)); !errors.Is(err, agentbay.Internal) {
+		t.Errorf("Move that leaves a chunk behind: %v, want Internal", err)
+	}
+	if found, err := x.Find(ctx, ids(0, 2)); err != nil || found[0].Pack != "p" || found[1].Pack != "p" {
+		t.Errorf("a refused Move changed %v, %v", found, err)
+	}
+	must(t, x.Move(ctx, "p", merged, chunks("r", 0, 4)))
 	must(t, x.Move(ctx, "q", merged, chunks("r", 4, 2)))
 	packs, err := x.Packs(ctx)
-	if got := used(t, packs, err); len(got) != 1 || got["r"] != 40 {
-		t.Errorf("packs: %v, want r 40", got)
+	if got := used(t, packs, err); len(got) != 1 || got["r"] != 60 {
+		t.Errorf("packs: %v, want r 60", got)
 	}
 	found, err := x.Find(ctx, ids(0, 6))
 	must(t, err)
 	for i, loc := range found {
-		if want := i >= 2; (loc.Pack == "r") != want {
+		if loc.Pack != "r" {
 			t.Errorf("chunk %d is at %+v", i, loc)
 		}
 	}
 	in, err := x.Chunks(ctx, "r")
-	if err != nil || len(in) != 4 {
-		t.Errorf("Chunks = %v, %v; want 4", in, err)
+	if err != nil || len(in) != 6 {
+		t.Errorf("Chunks = %v, %v; want 6", in, err)
 	}
 	if in, err := x.Chunks(ctx, "p"); err != nil || len(in) != 0 {
 		t.Errorf("Chunks of the old pack = %v, %v", in, err)

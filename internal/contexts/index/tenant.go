@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/contexts"
 	"github.com/agentbay/agentbay/internal/sqlite"
 )
@@ -202,14 +203,14 @@ func (t *tenant) Sweep(ctx context.Context) (packs []contexts.Pack, err error) {
 		if err := count(ctx, tx, "tenant = ?", id); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM packs WHERE tenant = ? AND used = 0", id); err != nil {
+			return err
+		}
 		rows, err := tx.QueryContext(ctx, "SELECT name, size, used FROM packs WHERE tenant = ? ORDER BY id", id)
 		if err != nil {
 			return err
 		}
-		if packs, err = scanPacks(rows); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM packs WHERE tenant = ? AND used = 0", id)
+		packs, err = scanPacks(rows)
 		return err
 	})
 	return packs, err
@@ -231,7 +232,7 @@ func (t *tenant) Chunks(ctx context.Context, pack string) (chunks []contexts.Chu
 }
 
 // Move records that chunks are in another, durable pack now, and forgets the old
-// pack with all that was left in it.
+// pack, in which none may be left.
 func (t *tenant) Move(ctx context.Context, old string, pack contexts.Pack, chunks []contexts.Chunk) error {
 	return t.db.Durably(ctx, func(tx *sql.Tx) error {
 		tenant, row, err := t.addPack(ctx, tx, pack)
@@ -249,10 +250,16 @@ func (t *tenant) Move(ctx context.Context, old string, pack contexts.Pack, chunk
 	})
 }
 
+// forgetPack forgets a pack that has no chunks any more.
 func forgetPack(ctx context.Context, tx *sql.Tx, tenant int64, name string) error {
-	if _, err := tx.ExecContext(ctx, "DELETE FROM chunks WHERE pack = (SELECT id FROM packs WHERE tenant = ? AND name = ?)", tenant, name); err != nil {
+	var left int
+	err := tx.QueryRowContext(ctx, "SELECT count(*) FROM packs p JOIN chunks c ON c.pack = p.id WHERE p.tenant = ? AND p.name = ?", tenant, name).Scan(&left)
+	if err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, "DELETE FROM packs WHERE tenant = ? AND name = ?", tenant, name)
+	if left > 0 {
+		return agentbay.Errorf(agentbay.Internal, "%d chunks of pack %s were not moved", left, name)
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM packs WHERE tenant = ? AND name = ?", tenant, name)
 	return err
 }
