@@ -70,6 +70,9 @@ func hide(targets []string) {
 
 // show shows one point, and reports whether it was shown before.
 func (ps *Points) show(ctx context.Context, p Point) (already bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	root, made, err := ps.open(p.Target)
 	if err != nil {
 		return false, err

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -20,7 +21,8 @@ import (
 // crashEnv makes the test binary a server on that state directory.
 const crashEnv = "AGENTBAY_TEST_CRASH_SERVER"
 
-// crashServer starts and stops machines until it is killed.
+// crashServer starts machines, mounts something in them and stops some, until it
+// is killed.
 func crashServer(dir string) {
 	program, profile := os.Getenv(crashEnv+"_GUEST"), RunSC
 	if os.Getenv(crashEnv+"_PROFILE") == RunC.Name {
@@ -33,6 +35,7 @@ func crashServer(dir string) {
 		os.Exit(1)
 	}
 	fmt.Println("open")
+	mount := runtime.Mount{Name: "m", Target: "/data/m", Layers: []string{filepath.Join(dir, "..", "layer")}}
 	var group sync.WaitGroup
 	for worker := range 3 {
 		group.Go(func() {
@@ -42,6 +45,15 @@ func crashServer(dir string) {
 					ID: id, Layers: []string{filepath.Join(dir, "..", "upper"), filepath.Join(dir, "..", "lower")}, Guest: []string{program},
 				}); err != nil {
 					fmt.Fprintln(os.Stderr, err)
+				}
+				if n%3 > 0 {
+					if err := r.Mount(context.Background(), id, mount); err != nil {
+						fmt.Fprintln(os.Stderr, err)
+					}
+					runtimetest.Ask(context.Background(), r, id, "/write?path=/data/m/g&text="+string(id))
+				}
+				if n%4 == 2 {
+					r.Halt(context.Background(), id)
 				}
 				if n%2 == 1 {
 					r.Stop(context.Background(), id)
@@ -74,6 +86,7 @@ func TestNothingIsLostOrLeftByKill(t *testing.T) {
 func (l *lab) crash(after time.Duration) {
 	l.t.Helper()
 	spec := l.spec("x")
+	l.layer()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), crashEnv+"="+l.dir, crashEnv+"_GUEST="+spec.Guest[0],
 		crashEnv+"_PROFILE="+l.profile.Name, crashEnv+"_CGROUP="+l.cgroup)
@@ -103,11 +116,13 @@ func (l *lab) recover() (adopted, dead int) {
 		l.t.Fatalf("List: %v", err)
 	}
 	for _, m := range list {
+		l.wantWhole(r, m.ID)
 		if !m.Alive {
 			dead++
 			continue
 		}
 		adopted++
+		l.remount(r, m.ID)
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		if _, err := runtimetest.Ask(ctx, r, m.ID, "/info"); err != nil {
 			l.t.Errorf("adopted machine %s does not answer: %v", m.ID, err)
@@ -115,4 +130,37 @@ func (l *lab) recover() (adopted, dead int) {
 		cancel()
 	}
 	return adopted, dead
+}
+
+// wantWhole checks that what a machine wrote to its mount, if it did, is there.
+func (l *lab) wantWhole(r *Runtime, id agentbay.SessionID) {
+	l.t.Helper()
+	w, err := r.Written(context.Background(), id, "m")
+	if errors.Is(err, agentbay.NotFound) {
+		return
+	}
+	if err != nil {
+		l.t.Errorf("Written of %s: %v", id, err)
+		return
+	}
+	if b, err := os.ReadFile(w.Upper + "/g"); err == nil && len(b) > 0 && string(b) != string(id) {
+		l.t.Errorf("machine %s has written %q", id, b)
+	}
+	if b, err := os.ReadFile(w.Merged + "/f"); string(b) != "layer" {
+		l.t.Errorf("machine %s sees %q, %v in its layer", id, b, err)
+	}
+}
+
+// remount does again what may have been cut short, and has the machine read.
+func (l *lab) remount(r *Runtime, id agentbay.SessionID) {
+	l.t.Helper()
+	if err := r.Mount(context.Background(), id, l.data()); err != nil && !errors.Is(err, agentbay.Conflict) {
+		l.t.Errorf("Mount in adopted machine %s: %v", id, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if got, err := runtimetest.Ask(ctx, r, id, "/read?path=/data/m/f"); err != nil || got != "layer" {
+		l.t.Errorf("adopted machine %s reads %q, %v in its layer", id, got, err)
+	}
 }
