@@ -40,25 +40,26 @@ type keyView struct {
 	Key         string    `json:"key"` // all of it when it is made, else its beginning
 	Disabled    bool      `json:"disabled"`
 	MaxSessions int       `json:"max_sessions,omitempty"`
+	MaxStorage  int64     `json:"max_storage,omitempty"`
 	CreatedAt   time.Time `json:"created_at"`
 	UsedAt      time.Time `json:"used_at,omitzero"`
 }
 
 func keyViewOf(k store.Key) keyView {
-	return keyView{k.ID, k.Name, k.Visible, k.Disabled, k.MaxSessions, k.CreatedAt, k.UsedAt}
+	return keyView{k.ID, k.Name, k.Visible, k.Disabled, k.MaxSessions, k.MaxStorage, k.CreatedAt, k.UsedAt}
 }
 
 func (a *app) keyCreate() *cobra.Command {
-	var maxSessions int
+	var quota store.Key
 	c := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make an API key and print it; it cannot be shown again",
 		Example: `  agentbay apikey create research
-  export AGENTBAY_API_KEY=$(agentbay apikey create ci --session-quota 5)`,
+  export AGENTBAY_API_KEY=$(agentbay apikey create ci --session-quota 5 --max-storage 10GB)`,
 		Args: cobra.ExactArgs(1),
 		RunE: withContext(func(ctx context.Context, args []string) error {
 			return a.withStore(ctx, func(s *store.Store) error {
-				secret, k, err := newKey(ctx, s, args[0], maxSessions)
+				secret, k, err := newKey(ctx, s, args[0], quota)
 				if err != nil {
 					return err
 				}
@@ -68,19 +69,21 @@ func (a *app) keyCreate() *cobra.Command {
 			})
 		}),
 	}
-	c.Flags().IntVar(&maxSessions, "session-quota", 0, "how many sessions it may have at once (default what the server allows)")
+	c.Flags().IntVar(&quota.MaxSessions, "session-quota", 0, "how many sessions it may have at once (default what the server allows)")
+	c.Flags().Var((*byteSize)(&quota.MaxStorage), "max-storage", "how much its contexts may hold, such as 10GB (default what the server allows)")
 	return c
 }
 
-// newKey makes a key and returns its secret, which is kept nowhere.
-func newKey(ctx context.Context, s *store.Store, name string, maxSessions int) (secret string, k store.Key, err error) {
-	if strings.TrimSpace(name) == "" || len(name) > 128 || maxSessions < 0 {
+// newKey makes a key with the limits of quota and returns its secret, which is
+// kept nowhere.
+func newKey(ctx context.Context, s *store.Store, name string, quota store.Key) (secret string, k store.Key, err error) {
+	if strings.TrimSpace(name) == "" || len(name) > 128 || quota.MaxSessions < 0 {
 		return "", k, agentbay.Errorf(agentbay.Invalid, "a key has a name of 1 to 128 bytes and a quota of at least 0")
 	}
 	secret = gate.NewKey()
 	k = store.Key{
 		ID: gate.NewKeyID(), Name: name, Hash: gate.Hash(secret), Visible: gate.Visible(secret),
-		MaxSessions: maxSessions, CreatedAt: time.Now(),
+		MaxSessions: quota.MaxSessions, MaxStorage: quota.MaxStorage, CreatedAt: time.Now(),
 	}
 	return secret, k, s.AddKey(ctx, k)
 }

@@ -32,6 +32,8 @@ type serveOptions struct {
 	platform      string
 	warm          map[string]int
 
+	storage storageOptions
+
 	machine    runtime.Limits
 	noInternet bool
 	allow, dns []string
@@ -73,6 +75,7 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	o.freeDisk, o.freeMemory = 2<<30, 512<<20
 	f.Var((*byteSize)(&o.freeDisk), "keep-free-disk", "new sessions are refused when the disk has less left")
 	f.Var((*byteSize)(&o.freeMemory), "keep-free-memory", "new sessions are refused when the host has less left")
+	o.storage.flags(f)
 	f.DurationVar(&o.retention, "retention", 24*time.Hour, "how long ended sessions are remembered")
 	f.DurationVar(&o.grace, "grace", 10*time.Second, "how long calls in flight may take to end when the server stops")
 	f.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
@@ -86,8 +89,8 @@ func (o *serveOptions) check() error {
 	if o.plain && o.certFile != "" {
 		return agentbay.Errorf(agentbay.Invalid, "--plain needs no certificate; leave one of the two out")
 	}
-	if o.publicURL == "" {
-		return nil
+	if err := o.storage.check(); err != nil || o.publicURL == "" {
+		return err
 	}
 	u, err := url.Parse(o.publicURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

@@ -102,9 +102,9 @@ func (a *app) ensureKey(ctx context.Context) error {
 				return nil
 			}
 		}
-		secret, k, err := newKey(ctx, s, "first", 0)
+		secret, k, err := newKey(ctx, s, "first", store.Key{})
 		if errors.Is(err, agentbay.Conflict) {
-			secret, k, err = newKey(ctx, s, "first-"+time.Now().UTC().Format("20060102-150405"), 0)
+			secret, k, err = newKey(ctx, s, "first-"+time.Now().UTC().Format("20060102-150405"), store.Key{})
 		}
 		if err != nil {
 			return err
