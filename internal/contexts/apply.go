@@ -238,7 +238,7 @@ func (b *builder) release() error {
 	b.page.rows++
 	b.page.count(&w.Entry)
 	b.paths += len(w.Path)
-	if w.endsPage() || len(b.rows) >= pageBytes || b.page.rows >= pageRows || b.paths >= pagePaths {
+	if w.endsPage() || len(b.rows) >= pageBytes || b.page.rows >= int64(pageRows) || b.paths >= pagePaths {
 		return b.flush()
 	}
 	return nil

@@ -30,10 +30,8 @@ const (
 )
 
 const (
-	pageAim    = 64 << 10  // pages have about this weight
-	pageBytes  = 512 << 10 // but at most about this many bytes,
-	pageRows   = 8 << 10   // this many rows,
-	pagePaths  = 4 << 20   // and this many bytes of paths in full
+	pageBytes  = 512 << 10 // a page has at most about so many bytes
+	pagePaths  = 4 << 20   // and so many bytes of paths in full
 	nearby     = 1024      // extents that a row may have itself
 	listBits   = 12        // a list has about 1<<listBits extents,
 	listMax    = 1 << 14   // but at most so many
@@ -43,6 +41,12 @@ const (
 	unixSetuid = 0o4000
 	unixSetgid = 0o2000
 	unixSticky = 0o1000
+)
+
+// What pages aim at; variables so that tests can have small ones.
+var (
+	pageAim  uint64 = 64 << 10 // pages have about this weight
+	pageRows        = 8 << 10  // and at most so many rows
 )
 
 // weight says how large a row is, by itself.

@@ -61,7 +61,7 @@ const rootPaths = 256 << 20
 
 func (d *decoding) page(before string) (p page) {
 	p.first = d.path(before)
-	p.rows = d.number(pageRows)
+	p.rows = d.number(int64(pageRows))
 	p.Files = d.number(p.rows)
 	p.Bytes = d.number(math.MaxInt64)
 	p.chunk = d.id()

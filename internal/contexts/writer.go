@@ -88,8 +88,8 @@ func (w *Writer) File(ctx context.Context, f io.Reader, size int64) ([]Extent, i
 
 // small stores a file that is one chunk.
 func (w *Writer) small(f io.Reader, size int) ([]Extent, int64, error) {
-	if size == 0 {
-		return nil, 0, w.failure()
+	if err := w.failure(); err != nil || size == 0 {
+		return nil, 0, err
 	}
 	buf := newBuffer(size)
 	if file, ok := f.(*os.File); ok {
@@ -103,7 +103,7 @@ func (w *Writer) small(f io.Reader, size int) ([]Extent, int64, error) {
 	buf.b = buf.b[:n]
 	if n == 0 || isZero(buf.b) {
 		buf.free()
-		return hole(int64(n)), int64(n), w.failure()
+		return hole(int64(n)), int64(n), nil
 	}
 	id := hash(buf.b)
 	return []Extent{{id, int64(n)}}, int64(n), w.add(id, buf)

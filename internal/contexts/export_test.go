@@ -1,0 +1,10 @@
+package contexts
+
+import "testing"
+
+// SmallPages has pages end after a few entries until the test is over.
+func SmallPages(t *testing.T) {
+	aim, rows := pageAim, pageRows
+	t.Cleanup(func() { pageAim, pageRows = aim, rows })
+	pageAim, pageRows = 150, 5
+}
