@@ -600,3 +600,48 @@ func BenchmarkRoundTrip(b *testing.B) {
 		})
 	}
 }
+
+// When something is mounted on the directory that code works in, relative paths
+// lead there from the next run on, and variables are kept.
+func TestCodeFollowsItsDirectory(t *testing.T) {
+	for lang, code := range map[string][2]string{
+		"python": {"x = 42", "open('f', 'w').write(str(x))"},
+		"js":     {"var x = 42", "require('fs').writeFileSync('f', String(x))"},
+		"r":      {"x <- 42", "cat(x, file = 'f')"},
+	} {
+		t.Run(lang, func(t *testing.T) {
+			ks := open(t, lang, 0)
+			k, err := ks.kernel(lang)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir := filepath.Join(t.TempDir(), "a \"quoted\" dir")
+			k.config.Dir = dir
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			k.warm()
+			cover(t, dir) // before the first run
+			do(t, ks, lang, code[0])
+			cover(t, dir)
+			if out := do(t, ks, lang, code[1]); out.ExecutionError != "" || out.ExecutionCount != 2 {
+				t.Errorf("the second run: %+v", out)
+			}
+			if b, err := os.ReadFile(dir + "/f"); string(b) != "42" {
+				t.Errorf("the file has %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// cover puts another directory in the place of one, as a mount on it would.
+func cover(t *testing.T, dir string) {
+	t.Helper()
+	away, err := os.MkdirTemp(filepath.Dir(dir), "away")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Rename(dir, away+"/old"), os.Mkdir(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+}

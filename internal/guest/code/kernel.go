@@ -2,6 +2,8 @@ package code
 
 import (
 	"context"
+	"encoding/json"
+	"os"
 	"time"
 
 	"github.com/agentbay/agentbay"
@@ -72,7 +74,14 @@ func (k *kernel) ensure(ctx context.Context) error {
 		return agentbay.Errorf(agentbay.Unavailable, "the session is ending")
 	}
 	if k.process != nil && !k.process.isDead() {
-		return nil
+		if !k.process.isCovered(k.config.Dir) {
+			return nil
+		}
+		if k.count > 0 {
+			k.follow(ctx)
+			return nil
+		}
+		k.drop() // nothing is lost with it
 	}
 	p, err := start(k.lang, k.config)
 	if err != nil {
@@ -86,6 +95,24 @@ func (k *kernel) ensure(ctx context.Context) error {
 		return k.unavailable(err)
 	}
 	return nil
+}
+
+// follow takes a process with variables to what is mounted now on the directory
+// it works in: what it would write in the one below, nobody would find. Java
+// cannot change its directory, and stays.
+func (k *kernel) follow(ctx context.Context) {
+	if k.lang.chdir == nil {
+		return
+	}
+	r := newRun(k.config.Grace, func(tool.CodeEvent) error { return nil })
+	r.perform(ctx, k, k.lang.chdir(quote(k.config.Dir)))
+	k.process.place, _ = os.Stat(k.config.Dir) // also if it did not work: then it never will
+}
+
+// quote writes a path as every language with chdir reads it.
+func quote(path string) string {
+	b, _ := json.Marshal(path) // a string always can be
+	return string(b)
 }
 
 func (k *kernel) unavailable(cause error) error {

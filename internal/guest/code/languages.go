@@ -13,6 +13,7 @@ type language struct {
 	aliases []string
 	argv    func(runners string) []string // the first is the interpreter's path
 	env     []string                      // besides the session's
+	chdir   func(quoted string) string    // code that changes the working directory; nil if nothing can
 	signal  bool                          // interrupted by SIGINT; else by a message
 }
 
@@ -22,6 +23,7 @@ var languages = []language{
 		name:    "python",
 		aliases: []string{"py", "python3"},
 		signal:  true,
+		chdir:   func(dir string) string { return `__import__("os").chdir(` + dir + `)` },
 		argv: func(runners string) []string {
 			return []string{"/usr/bin/python3", "-X", "faulthandler", filepath.Join(runners, "python/runner.py"), maxSent}
 		},
@@ -29,6 +31,7 @@ var languages = []language{
 	{
 		name:    "javascript",
 		aliases: []string{"js", "node", "nodejs"},
+		chdir:   func(dir string) string { return "process.chdir(" + dir + ")" },
 		argv: func(runners string) []string {
 			return []string{"/usr/bin/node", filepath.Join(runners, "javascript/runner.js"), maxSent}
 		},
@@ -37,6 +40,7 @@ var languages = []language{
 		// The interpreter itself, with the environment that the script /usr/bin/R
 		// would give it: the script starts a dozen processes first.
 		name:   "r",
+		chdir:  func(dir string) string { return "invisible(setwd(" + dir + "))" },
 		signal: true,
 		env: []string{
 			"R_HOME=/usr/lib/R", "R_SHARE_DIR=/usr/share/R/share", "R_INCLUDE_DIR=/usr/share/R/include",

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"sync"
@@ -28,6 +29,7 @@ const lastWords = time.Second
 // A process is a runner from its start to its death.
 type process struct {
 	cmd      *exec.Cmd
+	place    fs.FileInfo // of its working directory, when it started; nil if that is not known
 	requests *os.File
 	messages *os.File
 	stdout   *stream
@@ -61,7 +63,8 @@ func start(l language, c Config) (*process, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = c.Dir, l.environ(c.Env)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	p := &process{cmd: cmd, ready: make(chan struct{}), dead: make(chan struct{})}
+	place, _ := os.Stat(c.Dir) // without, the start fails, or its directory is this program's
+	p := &process{cmd: cmd, place: place, ready: make(chan struct{}), dead: make(chan struct{})}
 	theirs, err := p.open()
 	defer closeAll(theirs)
 	if err == nil {
@@ -295,6 +298,17 @@ func (p *process) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.run = nil
+}
+
+// isCovered reports whether something was mounted on the directory it works in
+// since, so that it works where nobody else can look.
+func (p *process) isCovered(dir string) bool {
+	now, err := os.Stat(dir)
+	if p.place == nil || err != nil || os.SameFile(now, p.place) {
+		return false
+	}
+	at, err := os.Stat(fmt.Sprintf("/proc/%d/cwd", p.cmd.Process.Pid))
+	return err == nil && os.SameFile(at, p.place) // else its code has gone elsewhere
 }
 
 // waitReady returns when the process takes requests.
