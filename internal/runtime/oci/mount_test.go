@@ -279,4 +279,3 @@ func TestUpperIsPlain(t *testing.T) {
 		}
 	})
 }
-
