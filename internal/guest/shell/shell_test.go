@@ -157,6 +157,24 @@ func TestASpareThatIsGoneIsNotMissed(t *testing.T) {
 	}
 }
 
+// What is mounted on the working directory is seen by the next command, although
+// its bash was started before.
+func TestASpareDoesNotStayBelowAMount(t *testing.T) {
+	c, sh := sessionAndShell(t)
+	sh.Warm()
+	sh.spares.ready <- <-sh.spares.ready // it has started
+	if err := os.Rename(sh.dir, sh.dir+".covered"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(sh.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	run(t, c, tool.ShellIn{Command: "echo x > f", TimeoutMS: 60_000})
+	if b, err := os.ReadFile(sh.dir + "/f"); string(b) != "x\n" {
+		t.Errorf("the file has %q, %v", b, err)
+	}
+}
+
 func TestDirectoryAndVariablesAreTakenLiterally(t *testing.T) {
 	c := session(t)
 	dir := filepath.Join(t.TempDir(), "with a 'space'")
