@@ -204,6 +204,59 @@ def test_changes_are_asked_for_where_they_are_not_pushed(bay: TestBay, session: 
     assert not watch.is_alive()
 
 
+def test_changes_pushed_before_the_subscription_is_confirmed_count(bay: TestBay, session: Session) -> None:
+    def stream(ws: ServerConnection, frame: dict[str, Any]) -> None:
+        push(ws, "/w", "create")
+        reply(ws, frame, phase="end")
+
+    bay.stream = stream
+    seen = Seen()
+    watch = session.file_system.watch_directory("/w", seen)
+    watch.start()
+    assert seen.wait_for(1) == ["create /w/f file"]
+    watch.stop_event.set()
+    watch.join(10)
+
+
+@pytest.mark.parametrize("how", ["told", "cut"])
+def test_changes_are_asked_for_when_the_push_ends(bay: TestBay, session: Session, how: str) -> None:
+    def stream(ws: ServerConnection, frame: dict[str, Any]) -> None:
+        reply(ws, frame, phase="end")
+        push(ws, "/w", "create")
+        if how == "told":
+            reply(ws, frame, phase="end", error="the watch has ended")
+        else:
+            ws.close()
+
+    bay.stream = stream
+    seen = Seen()
+    watch = session.file_system.watch_directory("/w", seen, interval=0.02)
+    watch.start()
+    assert seen.wait_for(1) == ["create /w/f file"]
+    session.file_system.write_file("/w/g", "x")
+    assert seen.wait_for(3)[1:] == ["create /w/g file", "modify /w/g file"]
+    watch.stop_event.set()
+    watch.join(10)
+
+
+def test_a_watch_is_ready_when_its_mark_is_set(bay: TestBay, session: Session) -> None:
+    asked, mark = threading.Semaphore(0), bay.tools["get_file_change"]
+    session.ws_url = ""
+
+    def refuse(args: dict[str, Any]) -> tuple[str, bool]:
+        asked.release()
+        return "No such file or directory", True
+
+    bay.tools["get_file_change"] = refuse
+    watch = session.file_system.watch_directory("/w", print, interval=0.01)
+    watch.start()
+    assert asked.acquire(timeout=10) and asked.acquire(timeout=10) and not watch.ready_event.is_set()
+    bay.tools["get_file_change"] = mark
+    assert watch.ready_event.wait(10)
+    watch.stop_event.set()
+    watch.join(10)
+
+
 def test_a_failing_callback_does_not_end_the_watch(bay: TestBay, session: Session) -> None:
     session.ws_url = ""
     seen = Seen()

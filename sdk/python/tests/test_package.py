@@ -36,9 +36,20 @@ def test_the_synchronous_half_is_up_to_date() -> None:
         assert not re.search(r"\b(await|async|asyncio)\b", path.read_text()), path
 
 
-@pytest.mark.parametrize(
-    "name", ["AgentBay", "Session", "Command", "FileSystem", "Code", "Git", "ContextService"]
-)
+HALVES = [
+    "AgentBay",
+    "Session",
+    "Command",
+    "FileSystem",
+    "FileTransfer",
+    "Code",
+    "Git",
+    "ContextService",
+    "ContextManager",
+]
+
+
+@pytest.mark.parametrize("name", HALVES)
 def test_both_halves_have_the_same_methods(name: str) -> None:
     sync, twin = getattr(agentbay, name), getattr(agentbay, "Async" + name)
     for method, function in inspect.getmembers(sync, inspect.isfunction):
