@@ -31,6 +31,9 @@ var refusals = map[string]string{
 	"MovedPermanently":                 "bucket {bucket} is not in region {region}, or has another endpoint; set the right one",
 }
 
+// garbled is what S3 servers say of content that changed or was cut on the way.
+var garbled = []string{"BadDigest", "IncompleteBody", "InvalidDigest", "RequestTimeout", "XAmzContentSHA256Mismatch", "XMinioContentSHA256Mismatch"}
+
 // full is what S3 servers say that have no room.
 var full = []string{"InsufficientStorage", "QuotaExceeded", "StorageQuotaExceeded", "BucketQuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "StorageFull"}
 
@@ -55,6 +58,8 @@ func (s *Store) failure(ctx context.Context, err error, format string, args ...a
 		return agentbay.Wrap(err, agentbay.NotFound, "%s: there is none", what)
 	case answer.StatusCode == http.StatusInsufficientStorage || slices.Contains(full, answer.Code):
 		return agentbay.Wrap(err, agentbay.Exhausted, "%s: the S3 server is full; delete what is not needed, or add room", what)
+	case slices.Contains(garbled, answer.Code):
+		return agentbay.Wrap(err, agentbay.Unavailable, "%s: it was damaged on the way to %s; try again", what, s.options.Endpoint)
 	case answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests || answer.StatusCode == http.StatusRequestTimeout:
 		return agentbay.Wrap(err, agentbay.Unavailable, "%s: %s; try again, and if that does not help, look at its log", what, s.expand("{endpoint} has failed"))
 	}

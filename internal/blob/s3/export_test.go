@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// SetSingle sets the largest blob that is put with one request.
-func SetSingle(s *Store, size int64) { s.single = size }
+// SetPart makes a store send blobs in parts that are larger than one, which must
+// have 5 MiB.
+func SetPart(s *Store, size int64) { s.single, s.part = size, size }
 
 // Clean removes what is left of Puts of several parts that began before a time.
 func Clean(ctx context.Context, s *Store, before time.Time) error { return s.clean(ctx, before) }

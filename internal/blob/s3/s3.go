@@ -2,17 +2,13 @@
 //
 // A blob is the object of its name, below a prefix. S3 shows an object whole or
 // not at all, so nothing more is needed for that. Requests that fail on the way
-// are tried again for some seconds where that is possible: a Put only if its
-// reader can seek.
+// are tried again for some seconds.
 package s3
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -33,16 +29,14 @@ type Store struct {
 	options Options
 	client  *minio.Client
 	public  *minio.Client // signs URLs for clients
-	single  int64         // the largest blob that is put with one request
+	single  int64
+	part    int64
 }
 
 var (
 	_ blob.Store     = (*Store)(nil)
 	_ blob.Presigner = (*Store)(nil)
 )
-
-// largest is what S3 takes with one PUT.
-const largest = 5 << 30
 
 // Open makes a Store. It does not talk to the server: Check does.
 //
@@ -60,7 +54,7 @@ func Open(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{options: o, client: client, public: public, single: largest}, nil
+	return &Store{options: o, client: client, public: public, single: single, part: part}, nil
 }
 
 func connect(o Options, endpoint string) (*minio.Client, error) {
@@ -78,43 +72,6 @@ func connect(o Options, endpoint string) (*minio.Client, error) {
 	return c, agentbay.Wrap(err, agentbay.Invalid, "the S3 endpoint %s cannot be used; correct it", endpoint)
 }
 
-// Put implements blob.Store.
-func (s *Store) Put(ctx context.Context, name string, r io.Reader, size int64) error {
-	if err := blob.CheckPut(name, size); err != nil {
-		return err
-	}
-	sending, source := blob.Exact(ctx, r, size)
-	err := s.put(sending, name, source, size)
-	broken := source.End() // in any case: the library may still be reading
-	if err == nil {
-		return nil
-	}
-	return cmp.Or(broken, s.failure(ctx, err, "blob %s cannot be put", name))
-}
-
-func (s *Store) put(ctx context.Context, name string, r io.Reader, size int64) error {
-	if size == 0 {
-		return s.putEmpty(ctx, name, r)
-	}
-	_, err := s.client.PutObject(ctx, s.options.Bucket, s.key(name), r, size, minio.PutObjectOptions{
-		DisableMultipart: size <= s.single,
-	})
-	return err
-}
-
-// putEmpty puts a blob of no bytes, of which the library would not read r. It
-// does so without its streamed signature, which is longer than the content then
-// and left on the line by some servers.
-func (s *Store) putEmpty(ctx context.Context, name string, r io.Reader) error {
-	if _, err := io.Copy(io.Discard, r); err != nil {
-		return err
-	}
-	sum := sha256.Sum256(nil)
-	_, err := minio.Core{Client: s.client}.PutObject(ctx, s.options.Bucket, s.key(name), bytes.NewReader(nil), 0,
-		"", hex.EncodeToString(sum[:]), minio.PutObjectOptions{DisableContentSha256: true})
-	return err
-}
-
 // Get implements blob.Store.
 func (s *Store) Get(ctx context.Context, name string, offset, n int64) (io.ReadCloser, error) {
 	if err := blob.CheckName(name); err != nil {
@@ -128,7 +85,7 @@ func (s *Store) Get(ctx context.Context, name string, offset, n int64) (io.ReadC
 	if want != "" {
 		options.Set("Range", want)
 	}
-	r, info, header, err := minio.Core{Client: s.client}.GetObject(ctx, s.options.Bucket, s.key(name), options)
+	r, info, header, err := s.core().GetObject(ctx, s.options.Bucket, s.key(name), options)
 	if beyond(err) {
 		return s.getNothing(ctx, name, offset)
 	}
@@ -333,8 +290,7 @@ func (s *Store) clean(ctx context.Context, before time.Time) error {
 		if !u.Initiated.Before(before) {
 			continue
 		}
-		core := minio.Core{Client: s.client}
-		if err := core.AbortMultipartUpload(ctx, s.options.Bucket, u.Key, u.UploadID); err != nil {
+		if err := s.core().AbortMultipartUpload(ctx, s.options.Bucket, u.Key, u.UploadID); err != nil {
 			return s.unlessUnknown(ctx, err)
 		}
 	}

@@ -66,6 +66,7 @@ func TestErrorsHaveTheCodeOfWhatToDo(t *testing.T) {
 		{"QuotaExceeded", 403, agentbay.Exhausted, "full"},
 		{"XMinioStorageFull", 507, agentbay.Exhausted, "full"},
 		{"InsufficientStorage", 507, agentbay.Exhausted, "full"},
+		{"XAmzContentSHA256Mismatch", 400, agentbay.Unavailable, "try again"},
 		{"SlowDown", 503, agentbay.Unavailable, "try again"},
 		{"InternalError", 500, agentbay.Unavailable, "try again"},
 		{"TooManyRequests", 429, agentbay.Unavailable, "try again"},

@@ -7,15 +7,20 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/minio/minio-go/v7"
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/blob"
 	"github.com/agentbay/agentbay/internal/blob/blobtest"
 	"github.com/agentbay/agentbay/internal/blob/s3"
 	"github.com/agentbay/agentbay/internal/blob/s3/s3test"
+	"github.com/agentbay/agentbay/internal/certs"
 )
 
 func TestStore(t *testing.T) {
@@ -23,13 +28,16 @@ func TestStore(t *testing.T) {
 	blobtest.Run(t, func(t *testing.T) blob.Store { return open(t, server.Options) })
 }
 
-func TestMultipartStore(t *testing.T) {
+func TestStoreThatSendsParts(t *testing.T) {
 	server := s3test.Start(t)
 	blobtest.Run(t, func(t *testing.T) blob.Store {
 		s := open(t, server.Options)
-		s3.SetSingle(s, 5<<20)
+		s3.SetPart(s, 5<<20)
 		return s
 	})
+	if left := uploads(t, server); len(left) != 0 {
+		t.Errorf("failed Puts have left the uploads %q", left)
+	}
 }
 
 // open opens a store with a prefix of its own.
@@ -125,19 +133,21 @@ func TestCutPutLeavesNothing(t *testing.T) {
 	line := s3test.NewLine(t, server)
 	o := server.Options
 	o.Endpoint = line.Endpoint
-	s := open(t, o)
-	before := len(server.Files(t))
-	line.Cut(500<<10, 1<<40)
-	err := s.Put(t.Context(), "a", io.LimitReader(zeros{}, 1<<20), 1<<20)
-	if !errors.Is(err, agentbay.Unavailable) {
-		t.Errorf("Put over a line that breaks: %v, want Unavailable", err)
+	for what, part := range map[string]int64{"with one request": 16 << 20, "in parts": 5 << 20} {
+		s := open(t, o)
+		s3.SetPart(s, part)
+		line.Cut(4<<20, 1<<40)
+		err := s.Put(t.Context(), "a", io.LimitReader(zeros{}, 12<<20), 12<<20)
+		if !errors.Is(err, agentbay.Unavailable) {
+			t.Errorf("Put %s over a line that breaks: %v, want Unavailable", what, err)
+		}
+		line.Mend()
+		if _, err := s.Stat(t.Context(), "a"); !errors.Is(err, agentbay.NotFound) {
+			t.Errorf("Stat of a blob whose Put %s broke off: %v, want NotFound", what, err)
+		}
 	}
-	line.Mend()
-	if _, err := s.Stat(t.Context(), "a"); !errors.Is(err, agentbay.NotFound) {
-		t.Errorf("Stat of a blob whose Put broke off: %v, want NotFound", err)
-	}
-	if after := server.Files(t); len(after) != before {
-		t.Errorf("a Put that broke off left %q", after)
+	if left := uploads(t, server); len(left) != 0 {
+		t.Errorf("Puts that broke off left the uploads %q", left)
 	}
 }
 
@@ -148,30 +158,15 @@ func TestPutWhoseAnswerIsLostIsTriedAgain(t *testing.T) {
 	o := server.Options
 	o.Endpoint = line.Endpoint
 	s := open(t, o)
-	line.Cut(1<<40, 1)
-	r := &mending{strings.NewReader(strings.Repeat("a", 1<<20)), line, 0}
-	if err := s.Put(t.Context(), "a", r, 1<<20); err != nil {
-		t.Errorf("Put whose first answer is lost: %v", err)
+	line.CutOnce(1<<40, 1)
+	want := strings.Repeat("a", 1<<20)
+	put(t, s, "a", want)
+	if line.Made() < 2 {
+		t.Errorf("the blob was put with %d connections, want another one for the second try", line.Made())
 	}
-	if r.seeks < 2 {
-		t.Errorf("the blob was sent %d times, want twice", r.seeks)
+	if got, err := get(t.Context(), s, "a", 0, -1); err != nil || got != want {
+		t.Errorf("Get: %d bytes, %v, want what was put", len(got), err)
 	}
-}
-
-// mending is a reader that mends the line when it is read again.
-type mending struct {
-	*strings.Reader
-	line  *s3test.Line
-	seeks int // to the start
-}
-
-func (m *mending) Seek(offset int64, whence int) (int64, error) {
-	if whence == io.SeekStart {
-		if m.seeks++; m.seeks > 1 {
-			m.line.Mend()
-		}
-	}
-	return m.Reader.Seek(offset, whence)
 }
 
 func TestDeadServerIsUnavailable(t *testing.T) {
@@ -179,21 +174,99 @@ func TestDeadServerIsUnavailable(t *testing.T) {
 	s := open(t, server.Options)
 	put(t, s, "a", "1")
 	server.Kill()
-	check := func(call string, err error) {
-		t.Helper()
-		if !errors.Is(err, agentbay.Unavailable) || strings.Contains(err.Error(), server.SecretKey) {
-			t.Errorf("%s without a server: %v, want Unavailable", call, err)
+	for call, try := range map[string]func() error{
+		"Put":    func() error { return s.Put(t.Context(), "b", strings.NewReader("1"), 1) },
+		"Get":    func() error { _, err := get(t.Context(), s, "a", 0, -1); return err },
+		"Stat":   func() error { _, err := s.Stat(t.Context(), "a"); return err },
+		"Delete": func() error { return s.Delete(t.Context(), "a") },
+		"List":   func() error { return listed(t.Context(), s) },
+	} {
+		t.Run(call, func(t *testing.T) {
+			t.Parallel() // each is tried for some seconds
+			if err := try(); !errors.Is(err, agentbay.Unavailable) || strings.Contains(err.Error(), server.SecretKey) {
+				t.Errorf("%s without a server: %v, want Unavailable", call, err)
+			}
+		})
+	}
+}
+
+// listed is what a List ends with.
+func listed(ctx context.Context, s blob.Store) (err error) {
+	for _, err = range s.List(ctx, "") {
+	}
+	return err
+}
+
+func TestFullServerIsExhausted(t *testing.T) {
+	server := s3test.StartWith(t, s3test.Config{Disk: 4 << 20})
+	s := open(t, server.Options)
+	put(t, s, "old", "what was there")
+	err := s.Put(t.Context(), "old", io.LimitReader(zeros{}, 16<<20), 16<<20)
+	if !errors.Is(err, agentbay.Exhausted) {
+		t.Errorf("Put of 16 MiB on a server with 4: %v, want Exhausted", err)
+	}
+	if got, err := get(t.Context(), s, "old", 0, -1); err != nil || got != "what was there" {
+		t.Errorf("Get after a Put that found no room: %q, %v", got, err)
+	}
+	put(t, s, "new", strings.Repeat("a", 1<<20))
+}
+
+func TestStoreSpeaksTLS(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := certs.Open(dir, "127.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SSL_CERT_FILE", filepath.Join(dir, "ca.pem"))
+	server := s3test.StartWith(t, s3test.Config{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")})
+	t.Run("Store", func(t *testing.T) {
+		blobtest.Run(t, func(t *testing.T) blob.Store { return open(t, server.Options) })
+	})
+	t.Run("UntrustedIsRefused", func(t *testing.T) {
+		t.Setenv("SSL_CERT_FILE", "")
+		err := open(t, server.Options).Check(t.Context())
+		if !errors.Is(err, agentbay.Unavailable) || !strings.Contains(agentbay.MessageOf(err), "does not trust the certificate") {
+			t.Errorf("Check of a server whose certificate nobody knows: %v, want Unavailable and that it is not trusted", err)
+		}
+	})
+}
+
+func TestCheckRemovesWhatKilledPutsLeft(t *testing.T) {
+	server := s3test.Start(t)
+	one, other := open1(t, server.Options, "one"), open1(t, server.Options, "other")
+	core := minio.Core{Client: server.Client(t)}
+	for _, key := range []string{"one/killed", "other/running"} {
+		id, err := core.NewMultipartUpload(t.Context(), server.Bucket, key, minio.PutObjectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := core.PutObjectPart(t.Context(), server.Bucket, key, id, 1, strings.NewReader("part"), 4, minio.PutObjectPartOptions{}); err != nil {
+			t.Fatal(err)
 		}
 	}
-	check("Put", s.Put(t.Context(), "b", strings.NewReader("1"), 1))
-	_, err := get(t.Context(), s, "a", 0, -1)
-	check("Get", err)
-	_, err = s.Stat(t.Context(), "a")
-	check("Stat", err)
-	check("Delete", s.Delete(t.Context(), "a"))
-	for _, err = range s.List(t.Context(), "") {
+	if err := errors.Join(one.Check(t.Context()), other.Check(t.Context())); err != nil {
+		t.Fatalf("Check: %v", err)
 	}
-	check("List", err)
+	if left := uploads(t, server); len(left) != 2 {
+		t.Errorf("Check left the uploads %q that began just now, want both", left)
+	}
+	if err := s3.Clean(t.Context(), one, time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if left := uploads(t, server); !slices.Equal(left, []string{"other/running"}) {
+		t.Errorf("an hour later the uploads %q are left, want only that of the other store", left)
+	}
+}
+
+// uploads lists the uploads that have not ended.
+func uploads(t *testing.T, server *s3test.Server) (keys []string) {
+	t.Helper()
+	for u := range server.Client(t).ListIncompleteUploads(t.Context(), server.Bucket, "", true) {
+		if u.Err != nil {
+			t.Fatal(u.Err)
+		}
+		keys = append(keys, u.Key)
+	}
+	return keys
 }
 
 func TestPresignedURLsServeStrangers(t *testing.T) {

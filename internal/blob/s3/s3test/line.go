@@ -4,7 +4,7 @@ import (
 	"io"
 	"math"
 	"net"
-	"sync/atomic"
+	"sync"
 	"testing"
 )
 
@@ -12,10 +12,18 @@ import (
 type Line struct {
 	Endpoint string // what stands for the server's
 
-	listener net.Listener
-	to       string
-	up, down atomic.Int64 // the most bytes that a connection carries each way
+	to string
+
+	mu     sync.Mutex
+	limits limits // of connections that are made from now on; guarded by mu
+	once   bool   // for the next alone; guarded by mu
+	made   int    // connections; guarded by mu
 }
+
+// limits are the most bytes that a connection carries each way.
+type limits struct{ up, down int64 }
+
+var whole = limits{math.MaxInt64, math.MaxInt64}
 
 // NewLine lays a line to a server, which is whole, and takes it away when the
 // test ends.
@@ -26,37 +34,58 @@ func NewLine(t testing.TB, s *Server) *Line {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	line := &Line{Endpoint: "http://" + l.Addr().String(), listener: l, to: s.addr}
-	line.Mend()
-	go line.serve()
+	line := &Line{Endpoint: "http://" + l.Addr().String(), to: s.addr, limits: whole}
+	go line.serve(l)
 	return line
-}
-
-// Mend makes the line whole for connections that are made from now on.
-func (l *Line) Mend() {
-	l.up.Store(math.MaxInt64)
-	l.down.Store(math.MaxInt64)
 }
 
 // Cut makes the line break on each new connection, when that has carried so many
 // bytes to the server or from it.
-func (l *Line) Cut(up, down int64) {
-	l.up.Store(up)
-	l.down.Store(down)
+func (l *Line) Cut(up, down int64) { l.set(limits{up, down}, false) }
+
+// CutOnce makes the line break on the next connection alone.
+func (l *Line) CutOnce(up, down int64) { l.set(limits{up, down}, true) }
+
+// Mend makes the line whole for connections that are made from now on.
+func (l *Line) Mend() { l.set(whole, false) }
+
+func (l *Line) set(to limits, once bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limits, l.once = to, once
 }
 
-func (l *Line) serve() {
+// Made returns how many connections were made.
+func (l *Line) Made() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.made
+}
+
+// next returns the limits of the next connection.
+func (l *Line) next() limits {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.made++
+	now := l.limits
+	if l.once {
+		l.limits, l.once = whole, false
+	}
+	return now
+}
+
+func (l *Line) serve(from net.Listener) {
 	for {
-		client, err := l.listener.Accept()
+		client, err := from.Accept()
 		if err != nil {
 			return
 		}
-		go l.carry(client)
+		go l.carry(client, l.next())
 	}
 }
 
 // carry carries bytes both ways until one end has had enough.
-func (l *Line) carry(client net.Conn) {
+func (l *Line) carry(client net.Conn, most limits) {
 	defer client.Close()
 	server, err := net.Dial("tcp", l.to)
 	if err != nil {
@@ -64,11 +93,11 @@ func (l *Line) carry(client net.Conn) {
 	}
 	defer server.Close()
 	done := make(chan struct{}, 2)
-	pass := func(to, from net.Conn, most int64) {
-		io.CopyN(to, from, most)
+	pass := func(to, from net.Conn, n int64) {
+		io.CopyN(to, from, n)
 		done <- struct{}{}
 	}
-	go pass(server, client, l.up.Load())
-	go pass(client, server, l.down.Load())
+	go pass(server, client, most.up)
+	go pass(client, server, most.down)
 	<-done
 }

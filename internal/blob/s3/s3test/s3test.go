@@ -5,10 +5,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"syscall"
 	"testing"
@@ -36,11 +36,11 @@ type Server struct {
 	secure bool
 }
 
-// Config says how a server is run. The zero Config is plain HTTP, in a new
-// directory.
+// Config says how a server is run. The zero Config is plain HTTP, on the
+// disk of the host.
 type Config struct {
-	Dir       string // where the server keeps what it is given
 	Cert, Key string // files, to speak TLS
+	Disk      int64  // bytes of a disk of its own, which needs root; 0 means the host's
 }
 
 // Start starts a server on a free port of the loopback, with keys of its own,
@@ -54,10 +54,10 @@ func StartWith(t testing.TB, c Config) *Server {
 	if program == "" {
 		t.Skipf("this needs a real S3 server: build one, and set %s=$(scripts/s3server)", Program)
 	}
-	s := &Server{dir: c.Dir, secure: c.Cert != ""}
-	if s.dir == "" {
-		s.dir = t.TempDir()
+	if c.Disk > 0 && os.Geteuid() != 0 {
+		t.Skip("a disk for an S3 server needs root")
 	}
+	s := &Server{dir: t.TempDir(), secure: c.Cert != ""}
 	s.Options = s3.Options{Bucket: "agentbay", AccessKey: rand.Text(), SecretKey: rand.Text()}
 	t.Cleanup(s.stop)
 	for range 5 { // somebody else may take the port first
@@ -82,6 +82,10 @@ func (s *Server) start(t testing.TB, program string, c Config) bool {
 	}
 	s.out, s.ended = new(bytes.Buffer), make(chan struct{})
 	s.cmd = exec.Command(program, append(args, "posix", s.dir)...)
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if c.Disk > 0 {
+		s.onDisk(c.Disk)
+	}
 	s.cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY_ID="+s.AccessKey, "ROOT_SECRET_ACCESS_KEY="+s.SecretKey)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	if err := s.run(); err != nil {
@@ -90,10 +94,18 @@ func (s *Server) start(t testing.TB, program string, c Config) bool {
 	return s.ready()
 }
 
+// onDisk gives the server a disk, in a mount namespace of its own: that is gone
+// when the server is.
+func (s *Server) onDisk(size int64) {
+	mount := fmt.Sprintf(`mount -t tmpfs -o size=%d agentbay-test "$0" && exec "$@"`, size)
+	s.cmd.Path = "/bin/sh"
+	s.cmd.Args = append([]string{"sh", "-c", mount, s.dir}, s.cmd.Args...)
+	s.cmd.SysProcAttr.Unshareflags = syscall.CLONE_NEWNS
+}
+
 // run starts the program on a thread that lives as long as it does, so that it
 // is killed with the test, however that ends.
 func (s *Server) run() error {
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	cmd, ended := s.cmd, s.ended
 	go func() {
@@ -128,17 +140,24 @@ func (s *Server) ready() bool {
 
 func (s *Server) makeBucket(t testing.TB) {
 	t.Helper()
+	err := s.Client(t).MakeBucket(context.Background(), s.Bucket, minio.MakeBucketOptions{})
+	if err != nil {
+		t.Fatalf("the bucket cannot be made: %v", err)
+	}
+}
+
+// Client returns a client of the server, for what a store does not do.
+func (s *Server) Client(t testing.TB) *minio.Client {
+	t.Helper()
 	c, err := minio.New(s.addr, &minio.Options{
 		Creds:  credentials.NewStaticV4(s.AccessKey, s.SecretKey, ""),
 		Secure: s.secure,
 		Region: "us-east-1",
 	})
-	if err == nil {
-		err = c.MakeBucket(context.Background(), s.Bucket, minio.MakeBucketOptions{})
-	}
 	if err != nil {
-		t.Fatalf("the bucket cannot be made: %v", err)
+		t.Fatal(err)
 	}
+	return c
 }
 
 // Kill kills the server, as kill -9 does.
@@ -150,21 +169,6 @@ func (s *Server) stop() {
 	}
 	s.cmd.Process.Kill()
 	<-s.ended
-}
-
-// Files lists all files that the server keeps, for a test of what is left.
-func (s *Server) Files(t testing.TB) (all []string) {
-	t.Helper()
-	err := filepath.WalkDir(s.dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			all = append(all, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
 }
 
 func freePort(t testing.TB) string {
