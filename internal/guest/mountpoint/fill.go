@@ -17,7 +17,8 @@ import (
 )
 
 // part is the name in a mount's root under which a file is while it is copied,
-// so that a file that has its name is whole.
+// so that a file that has its name is whole. What has that name at a target is
+// not copied.
 const part = ".agentbay-part"
 
 // A filler copies what is at a target to the mount that will hide it.
@@ -91,7 +92,7 @@ func vanished(err error) error {
 
 // entry copies what has a name, unless the mount has something of it.
 func (f *filler) entry(name string) error {
-	if err := f.ctx.Err(); err != nil {
+	if err := f.ctx.Err(); err != nil || name == part {
 		return err
 	}
 	info, err := f.from.Lstat(name)
@@ -166,7 +167,7 @@ func (f *filler) file(name string) error {
 
 // content copies a file's bytes to part.
 func (f *filler) content(src *os.File) (err error) {
-	dst, err := f.to.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	dst, err := f.to.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}

@@ -215,6 +215,10 @@ func (l *launch) writeTop() error {
 			return err
 		}
 	}
+	// Nobody in a session has any business in there.
+	if err := errors.Join(os.Chmod(l.path(topDir)+mountpoint.Hub, 0o700), os.Chmod(l.path(hubDir), 0o700)); err != nil {
+		return err
+	}
 	// Where X servers put their sockets. gVisor would lay a tmpfs on an empty
 	// /tmp, which takes memory and knows no disk limit.
 	for _, dir := range []string{"tmp", "tmp/.X11-unix"} {

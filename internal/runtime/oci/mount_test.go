@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -276,6 +277,27 @@ func TestUpperIsPlain(t *testing.T) {
 		var list [256]byte
 		if n, err := unix.Llistxattr(w.Upper+"/f", list[:]); err == nil && strings.Contains(string(list[:n]), "metacopy") {
 			t.Errorf("Upper has attributes %q", list[:n])
+		}
+	})
+}
+
+// Whatever the command inside says, it becomes an error of bounded length that
+// can be shown.
+func FuzzVerdict(f *testing.F) {
+	for _, seed := range []string{``, `{"code":"invalid","message":"no"}`, `{"code":"denied","message":"no"}`, "{", "\xff\n\n", `{"message":"` + strings.Repeat("x", 10<<10)} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, said []byte) {
+		var b bounded
+		if n, err := b.Write(said); n != len(said) || err != nil {
+			t.Fatalf("Write: %d, %v", n, err)
+		}
+		_, err := b.verdict(errors.New("exit status 1"))
+		if err == nil || len(err.Error()) > 32<<10 || !utf8.ValidString(err.Error()) {
+			t.Errorf("%q becomes %v", said, err)
+		}
+		if !errors.Is(err, agentbay.Invalid) && !errors.Is(err, agentbay.Exhausted) && errors.As(err, new(*agentbay.Error)) {
+			t.Errorf("%q becomes %v", said, err)
 		}
 	})
 }

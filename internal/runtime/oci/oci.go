@@ -138,6 +138,10 @@ func (r *Runtime) furnish(s *slot) (err error) {
 	}
 	if r.loops {
 		s.disk, err = r.spareDisk()
+		return err
+	}
+	if r.lends {
+		_, err = r.template(r.opt.Limits.Disk) // for the machine's first mount
 	}
 	return err
 }

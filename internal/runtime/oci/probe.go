@@ -29,9 +29,9 @@ func Probe(opt Options) []Finding {
 	}
 	list = append(list, probeOverlay(), probeNetwork(), probeFirewall())
 	if p.kernel {
-		list = append(list, probeUsers(opt.StateDir), probeLoops())
+		list = append(list, probeUsers(opt.StateDir))
 	}
-	return list
+	return append(list, probeLoops(p))
 }
 
 // finding is OK with what was found, or not with err and what to do about it.
@@ -101,13 +101,17 @@ func probeUsers(stateDir string) Finding {
 		"sessions share the host's users: root in a session is root held by capabilities and seccomp alone; use Linux 5.19 or later and ext4, xfs or btrfs")
 }
 
-func probeLoops() Finding {
+func probeLoops(p *Profile) Finding {
+	whose := "sessions"
+	if !p.kernel {
+		whose = "what sessions write to contexts"
+	}
 	var err error
 	if !hasLoops() {
 		err = fmt.Errorf("no loop device or no mkfs.ext4")
 	}
 	return finding("disk limit", false, "by a file system for each session", err,
-		"sessions can fill the host's disk; load the kernel's loop module and install e2fsprogs")
+		whose+" can fill the host's disk; load the kernel's loop module and install e2fsprogs")
 }
 
 // existing is the nearest directory above path that is there.
@@ -126,10 +130,11 @@ func existing(path string) string {
 
 // Notes says what sessions of this Runtime lack on this host, for the operator.
 func (r *Runtime) Notes() (notes []string) {
-	if !r.opt.Profile.kernel {
-		return nil
+	list := []Finding{probeLoops(r.opt.Profile)}
+	if r.opt.Profile.kernel {
+		list = append(list, probeUsers(r.opt.StateDir))
 	}
-	for _, f := range []Finding{probeUsers(r.opt.StateDir), probeLoops()} {
+	for _, f := range list {
 		if !f.OK {
 			notes = append(notes, f.Detail)
 		}
