@@ -21,13 +21,21 @@ const opaqueName = "trusted.overlay.opaque"
 // removed marks an entry in a stream that stands for what is not there any more.
 const removed contexts.Kind = 0
 
-// A builder makes files below a directory of ours that nobody else uses yet.
-// Entries come in the order of their paths.
+// A buildKind is what there may be in the directory already.
+type buildKind int
+
+const (
+	buildLayer buildKind = iota // nothing, and nobody else is there
+	buildDelta                  // the same, and what is removed hides what is in other layers
+	buildOver                   // anything; it is replaced, and whoever is there meanwhile sees old or new
+)
+
+// A builder makes files below a directory. Entries come in the order of their paths.
 type builder struct {
-	ctx   context.Context
-	v     View
-	p     *Progress
-	delta bool // make whiteouts, for a layer above others
+	ctx  context.Context
+	v    View
+	p    *Progress
+	kind buildKind
 
 	// meta returns what a directory is of which no entry came.
 	meta func(rel string) (contexts.Entry, error)
@@ -55,23 +63,26 @@ type folder struct {
 	fd     int
 	entry  contexts.Entry
 	opaque bool
+	found  bool // it was there, and only its times are put back
 	users  atomic.Int32
 	b      *builder
 }
 
 // build makes all entries of a stream below dir, which exists and is empty.
-func build(ctx context.Context, dir string, v View, p *Progress, delta bool, meta func(string) (contexts.Entry, error), all iter.Seq2[contexts.Content, error]) (made, error) {
+func build(ctx context.Context, dir string, v View, p *Progress, kind buildKind, meta func(string) (contexts.Entry, error), all iter.Seq2[contexts.Content, error]) (made, error) {
 	fd, err := openTop(dir)
 	if err != nil {
 		return made{}, failed(err, "checkout", dir)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	b := &builder{ctx: ctx, v: v, p: p, delta: delta, meta: meta, jobs: make(chan job, 64), fail: cancel}
+	b := &builder{ctx: ctx, v: v, p: p, kind: kind, meta: meta, jobs: make(chan job, 64), fail: cancel}
 	b.root = &folder{fd: fd, b: b}
 	b.root.users.Store(1)
 	b.here = b.root
-	if b.root.entry, err = meta(""); err != nil {
+	if kind == buildOver {
+		b.root.found = true
+	} else if b.root.entry, err = meta(""); err != nil {
 		b.fail(err)
 	}
 	b.run(all)
@@ -118,7 +129,9 @@ func (b *builder) add(c contexts.Content) error {
 	if err == nil {
 		switch {
 		case rel == "":
-			b.root.entry = c.Entry
+			if !b.root.found {
+				b.root.entry = c.Entry
+			}
 		case c.Kind == removed:
 			err = b.whiteout(in, name)
 		case c.Kind == contexts.Dir:
@@ -143,6 +156,9 @@ func (b *builder) enter(rel string) (*folder, error) {
 	for b.here.rel != rel {
 		rest := strings.TrimPrefix(rel[len(b.here.rel):], "/")
 		name, _, _ := strings.Cut(rest, "/")
+		if b.kind == buildOver && b.into(name) {
+			continue
+		}
 		e, err := b.meta(join(b.here.rel, name))
 		if err != nil {
 			return nil, err
@@ -154,13 +170,31 @@ func (b *builder) enter(rel string) (*folder, error) {
 	return b.here, nil
 }
 
+// into goes to a directory that is there and stays as it is.
+func (b *builder) into(name string) bool {
+	st, err := statAt(b.here.fd, name)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return false
+	}
+	e := contexts.Entry{Modified: timeOf(st.Mtim)}
+	return b.open(&folder{up: b.here, rel: join(b.here.rel, name), entry: e, found: true, b: b}, name) == nil
+}
+
+func isDir(dir int, name string) bool {
+	st, err := statAt(dir, name)
+	return err == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR
+}
+
 // mkdir makes a directory and goes there. In a delta it may have been removed
 // before, and then what is below it in other layers must stay hidden.
 func (b *builder) mkdir(name string, e contexts.Entry) error {
 	f := &folder{up: b.here, rel: join(b.here.rel, name), entry: e, b: b}
 	err := unix.Mkdirat(f.up.fd, name, 0o700)
-	if errors.Is(err, unix.EEXIST) && b.delta {
-		f.opaque = true
+	if errors.Is(err, unix.EEXIST) && b.kind != buildLayer {
+		if b.kind == buildOver && isDir(f.up.fd, name) {
+			return b.open(f, name)
+		}
+		f.opaque = b.kind == buildDelta
 		if err = unix.Unlinkat(f.up.fd, name, 0); err == nil {
 			err = unix.Mkdirat(f.up.fd, name, 0o700)
 		}
@@ -168,6 +202,11 @@ func (b *builder) mkdir(name string, e contexts.Entry) error {
 	if err != nil {
 		return err
 	}
+	return b.open(f, name)
+}
+
+// open goes to a directory that is there.
+func (b *builder) open(f *folder, name string) (err error) {
 	if f.fd, err = openDir(f.up.fd, name); err != nil {
 		return err
 	}
@@ -200,6 +239,9 @@ func (f *folder) release() {
 }
 
 func (f *folder) finish() error {
+	if f.found {
+		return setTimes(f.fd, f.entry.Modified)
+	}
 	if f.opaque {
 		if err := unix.Fsetxattr(f.fd, opaqueName, []byte("y"), 0); err != nil {
 			return err
@@ -224,7 +266,7 @@ func (b *builder) do(j job) {
 		return
 	}
 	err := b.make(j)
-	if errors.Is(err, unix.EEXIST) && b.delta {
+	if errors.Is(err, unix.EEXIST) && b.kind == buildDelta {
 		if err = unix.Unlinkat(j.in.fd, j.name, 0); err == nil {
 			err = b.make(j)
 		}
@@ -250,10 +292,37 @@ func blocks(e contexts.Entry) int64 {
 }
 
 func (b *builder) make(j job) error {
-	if j.content.Kind == contexts.Symlink {
-		return makeLink(j.in.fd, j.name, j.content.Entry, b.v.UID, b.v.GID)
+	if b.kind != buildOver {
+		return b.makeAt(j.in.fd, j.name, j.content)
 	}
-	return makeFile(j.in.fd, j.name, j.content, b.v.UID, b.v.GID, b.p)
+	tmp := loadingPrefix + newID()
+	err := b.makeAt(j.in.fd, tmp, j.content)
+	if err == nil {
+		err = replace(j.in.fd, tmp, j.in.fd, j.name)
+	}
+	if err != nil {
+		unix.Unlinkat(j.in.fd, tmp, 0)
+	}
+	return err
+}
+
+func (b *builder) makeAt(dir int, name string, c contexts.Content) error {
+	if c.Kind == contexts.Symlink {
+		return makeLink(dir, name, c.Entry, b.v.UID, b.v.GID)
+	}
+	return makeFile(dir, name, c, b.v.UID, b.v.GID, b.p)
+}
+
+// replace moves a file to where something else may be: a directory goes with
+// all that is in it.
+func replace(from int, name string, to int, as string) error {
+	err := unix.Renameat(from, name, to, as)
+	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENOTEMPTY) || errors.Is(err, unix.EEXIST) {
+		if err = removeAt(to, as); err == nil {
+			err = unix.Renameat(from, name, to, as)
+		}
+	}
+	return err
 }
 
 // makeLink makes a symbolic link of an entry.

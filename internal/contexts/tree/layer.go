@@ -40,12 +40,12 @@ func (l layer) full(ctx context.Context, dir string) (m made, err error) {
 	keep := func(e contexts.Entry) bool {
 		if l.unpacks(e) {
 			packed = append(packed, e)
-			return false
+			return !l.hides(e)
 		}
 		return true
 	}
 	all := l.repo.Contents(ctx, l.selected(l.repo.Entries(ctx, l.root, l.v.Selection.prefix), keep))
-	if m, err = build(ctx, dir, l.v, l.p, false, l.meta(ctx), all); err != nil {
+	if m, err = build(ctx, dir, l.v, l.p, buildLayer, l.meta(ctx), all); err != nil {
 		return m, err
 	}
 	if len(packed) > 0 {
@@ -69,7 +69,7 @@ func (l layer) selected(all iter.Seq2[contexts.Entry, error], keep func(contexts
 				return
 			}
 			rel, ok := l.v.Selection.Rel(e.Path)
-			if in, _ := l.v.Selection.Match(rel); !ok || !in || rel == "" && e.Kind != contexts.Dir {
+			if in, _ := l.v.Selection.Match(rel); !ok || !in && !e.Packed || rel == "" && e.Kind != contexts.Dir {
 				continue
 			}
 			if keep(e) && !yield(e, nil) {
@@ -94,7 +94,7 @@ func (l layer) meta(ctx context.Context) func(string) (contexts.Entry, error) {
 // errWhole.
 func (l layer) delta(ctx context.Context, from contexts.Root, dir string) (made, error) {
 	all := l.repo.Contents(ctx, l.differing(ctx, from))
-	return build(ctx, dir, l.v, l.p, true, l.meta(ctx), all)
+	return build(ctx, dir, l.v, l.p, buildDelta, l.meta(ctx), all)
 }
 
 // differing yields what is new, and what is gone as removed.
@@ -124,7 +124,7 @@ func (l layer) differs(ctx context.Context, c contexts.Change) ([]contexts.Entry
 	rel, ok := l.v.Selection.Rel(c.Path)
 	in, within := l.v.Selection.Match(rel)
 	switch {
-	case !ok && c.Remove:
+	case !ok && c.Remove, ok && !c.Remove && c.Entry.Packed:
 		return nil, errWhole
 	case !ok || !within:
 		return nil, nil

@@ -256,3 +256,75 @@ func intact(file *os.File) bool {
 	_, err = file.ReadAt(want[:], info.Size()-4)
 	return err == nil && binary.LittleEndian.Uint32(want[:]) == sum.Sum32()
 }
+
+// A memoQueue hands out the memos of a memory in order.
+type memoQueue struct {
+	next func() (memo, error, bool)
+	stop func()
+	head memo
+	more bool
+	err  error
+}
+
+func newMemoQueue(path string) *memoQueue {
+	q := &memoQueue{}
+	q.next, q.stop = iter.Pull2(memos(path))
+	q.advance()
+	return q
+}
+
+// advance goes to the next memo that is one still.
+func (q *memoQueue) advance() {
+	for {
+		if q.head, q.err, q.more = q.next(); q.err != nil || !q.more {
+			q.more = false
+			return
+		}
+		if q.head.is(memoGone) {
+			continue
+		}
+		if !q.head.is(memoClaim) {
+			q.head.flags &^= memoPut | memoRemove
+		}
+		return
+	}
+}
+
+// until hands out the memos of what comes before a path.
+func (q *memoQueue) until(rel string, use func(memo)) error {
+	for q.more && contexts.Compare(q.head.rel, rel) < 0 {
+		use(q.head)
+		q.advance()
+	}
+	return q.err
+}
+
+// at hands out the memos of a path, which comes next.
+func (q *memoQueue) at(rel string, use func(memo)) error {
+	for q.more && q.head.rel == rel {
+		use(q.head)
+		q.advance()
+	}
+	return q.err
+}
+
+// groups hands out the memos of one path after the other, up to a path or all.
+func (q *memoQueue) groups(rel string, all bool, use func([]memo)) error {
+	for q.more && (all || contexts.Compare(q.head.rel, rel) < 0) {
+		var known []memo
+		if err := q.at(q.head.rel, func(m memo) { known = append(known, m) }); err != nil {
+			return err
+		}
+		use(known)
+	}
+	return q.err
+}
+
+// rest hands out all that are left.
+func (q *memoQueue) rest(use func(memo)) error {
+	for q.more {
+		use(q.head)
+		q.advance()
+	}
+	return q.err
+}

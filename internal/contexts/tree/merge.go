@@ -3,7 +3,6 @@ package tree
 import (
 	"context"
 	"errors"
-	"iter"
 	"slices"
 
 	"github.com/agentbay/agentbay"
@@ -29,9 +28,7 @@ type merger struct {
 	p    *Progress
 	emit func(step) error
 
-	next    func() (memo, error, bool)
-	head    memo     // the next memo
-	more    bool     // there is one
+	old     *memoQueue
 	pending []string // what else is to be removed, sorted; each once all before it came
 	last    string   // what was removed last, and so all that is below it
 	lasting bool     // there is such a last
@@ -46,12 +43,8 @@ func (m *merger) run() error {
 		return failed(err, "save", m.t.Upper)
 	}
 	defer unix.Close(top)
-	var stop func()
-	m.next, stop = iter.Pull2(memos(m.t.Memory))
-	defer stop()
-	if err := m.advance(); err != nil {
-		return err
-	}
+	m.old = newMemoQueue(m.t.Memory)
+	defer m.old.stop()
 	root := found{kind: contexts.Dir, dir: top, name: "."}
 	if err := unix.Fstat(top, &root.st); err != nil {
 		return failed(err, "save", m.t.Upper)
@@ -63,33 +56,21 @@ func (m *merger) run() error {
 	if err := w.walk(top, ""); err != nil {
 		return err
 	}
-	for m.more {
-		if err := m.vanished(m.head.rel); err != nil {
+	for m.old.more {
+		if err := m.vanished(m.old.head.rel); err != nil {
 			return err
 		}
 	}
-	return m.flush("", true)
-}
-
-// advance goes to the next memo.
-func (m *merger) advance() error {
-	for {
-		var err error
-		if m.head, err, m.more = m.next(); err != nil || !m.more || !m.head.is(memoGone) {
-			return err
-		}
-	}
+	return errors.Join(m.old.err, m.flush("", true))
 }
 
 // take returns what is remembered of a path, which comes next.
 func (m *merger) take(rel string) (known []memo, err error) {
-	for m.more && m.head.rel == rel {
-		known = append(known, m.head)
-		if err := m.advance(); err != nil {
-			return nil, err
-		}
-	}
-	return known, nil
+	err = m.old.at(rel, func(k memo) {
+		k.flags &^= memoPut
+		known = append(known, k)
+	})
+	return known, err
 }
 
 // visit goes on to what was found.
@@ -97,8 +78,8 @@ func (m *merger) visit(f found) error {
 	if err := m.ctx.Err(); err != nil {
 		return context.Cause(m.ctx)
 	}
-	for m.more && contexts.Compare(m.head.rel, f.rel) < 0 {
-		if err := m.vanished(m.head.rel); err != nil {
+	for m.old.more && contexts.Compare(m.old.head.rel, f.rel) < 0 {
+		if err := m.vanished(m.old.head.rel); err != nil {
 			return err
 		}
 	}

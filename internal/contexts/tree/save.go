@@ -187,10 +187,11 @@ func busy(rel string) error {
 // A task is a step that is being done.
 type task struct {
 	step
-	file *os.File
-	out  []memo
-	err  error
-	done chan struct{}
+	file   *os.File
+	out    []memo
+	hidden []memo // kept besides
+	err    error
+	done   chan struct{}
 }
 
 // save does all steps: files by several hands, and what came of them in order.
@@ -225,7 +226,7 @@ func (s *saver) collect() {
 			s.cancel(t.err)
 			continue
 		}
-		for _, m := range t.out {
+		for _, m := range append(t.out, t.hidden...) {
 			s.add(m)
 		}
 	}
@@ -268,6 +269,9 @@ func (s *saver) begin(st step) error {
 			}
 		}
 		t.out = []memo{m}
+	}
+	if st.found != nil {
+		t.hidden = slices.DeleteFunc(slices.Clone(st.known), func(m memo) bool { return !m.is(memoHidden) })
 	}
 	s.order <- t
 	if job {
@@ -356,13 +360,20 @@ func (s *saver) quiet(file *os.File) (st unix.Stat_t, err error) {
 		if age > tick || age < 0 {
 			return st, nil
 		}
-		select {
-		case <-time.After(tick - age + time.Millisecond):
-		case <-s.ctx.Done():
-			return st, context.Cause(s.ctx)
+		if err := s.wait(tick - age + time.Millisecond); err != nil {
+			return st, err
 		}
 	}
 	return st, nil
+}
+
+func (s *saver) wait(d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-s.ctx.Done():
+		return context.Cause(s.ctx)
+	}
 }
 
 // Changes are what a session changed.

@@ -245,7 +245,7 @@ func TestWhatASessionWroteIsSeenByTheNext(t *testing.T) {
 	must(t, os.WriteFile(s.path("odd \n\xff name"), nil, 0o600))
 	sparse, err := os.Create(s.path("sparse"))
 	must(t, err)
-	_, err = sparse.WriteAt([]byte("end"), 1<<30)
+	_, err = sparse.WriteAt([]byte("end"), 64<<20)
 	must(t, err)
 	must(t, sparse.Close())
 	must(t, os.Chtimes(s.path("dir"), time.Time{}, time.Unix(1, 5)))
@@ -347,4 +347,226 @@ func TestEverySaveIsSeenExactly(t *testing.T) {
 			}
 		})
 	}
+}
+
+// saves saves a session and reports how much that changed.
+func (s *session) changes() int {
+	s.t.Helper()
+	n, err := s.trySave(s.t.Context(), new(tree.Progress))
+	must(s.t, err)
+	return n
+}
+
+func TestAnUnchangedSaveChangesNothing(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	if n := s.changes(); n != 0 {
+		t.Errorf("an untouched mount has %d changes, want 0", n)
+	}
+	s.write("dir/a", "a")
+	s.write("dir/b", "b")
+	must(t, os.Symlink("a", s.path("dir/l")))
+	s.save()
+	s = w.session()
+	must(t, os.Remove(s.path("dir/b")))
+	must(t, os.Remove(s.path("dir/l")))
+	s.write("dir/c", "c")
+	if n := s.changes(); n != 4 {
+		t.Errorf("a file added, a file and a link removed, and their directory are %d changes, want 4", n)
+	}
+	for range 2 {
+		if n := s.changes(); n != 0 {
+			t.Errorf("after a save there are %d changes, want 0", n)
+		}
+	}
+	must(t, os.Chmod(s.path("dir/a"), 0o600))
+	must(t, os.Chmod(s.path("dir/a"), 0o644))
+	f, err := os.OpenFile(w.session().path("dir/a"), os.O_RDWR, 0)
+	must(t, err)
+	must(t, f.Close())
+	if n := s.changes(); n != 0 {
+		t.Errorf("files that were touched and are the same are %d changes, want 0", n)
+	}
+}
+
+// What another session saved meanwhile is not undone by one that did not touch
+// it since its own last save.
+func TestTheLastFinishedSaveOfEachFileWins(t *testing.T) {
+	w := newWorld(t)
+	w.session().write2(t, map[string]string{"both": "0", "gone": "0", "mine": "0"})
+	a, b := w.session(), w.session()
+	a.write("both", "a")
+	must(t, os.Remove(a.path("gone")))
+	a.save()
+	b.write("both", "b")
+	b.write("gone", "back")
+	b.write("other", "b")
+	b.save()
+	a.write("mine", "a")
+	a.save()
+	want := map[string]string{"both": "b", "gone": "back", "mine": "a", "other": "b"}
+	next := w.session()
+	for name, text := range want {
+		if got, _ := os.ReadFile(next.path(name)); string(got) != text {
+			t.Errorf("%s is %q, want %q", name, got, text)
+		}
+	}
+}
+
+func (s *session) write2(t testing.TB, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		s.write(name, text)
+	}
+	s.save()
+}
+
+func TestLoadShowsWhatOthersSaved(t *testing.T) {
+	w := newWorld(t)
+	w.session().write2(t, map[string]string{"dir/same": "0", "dir/new": "0", "dir/gone": "0", "swap/x": "0", "kept": "0"})
+	a, b := w.session(), w.session()
+	b.write("dir/new", "longer than before")
+	b.write("far/below/it", "b")
+	must(t, os.RemoveAll(b.path("swap")))
+	b.write("swap", "a file now")
+	must(t, os.Symlink("new", b.path("dir/link")))
+	must(t, os.Chmod(b.path("dir/same"), 0o600))
+	b.save()
+	a.write("local", "a")
+	a.write("dir/local", "a")
+	a.load("")
+	for name, text := range map[string]string{"dir/same": "0", "dir/new": "longer than before", "far/below/it": "b", "swap": "a file now", "dir/link": "longer than before", "local": "a", "dir/local": "a"} {
+		if got, err := os.ReadFile(a.path(name)); string(got) != text {
+			t.Errorf("%s is %q (%v), want %q", name, got, err, text)
+		}
+	}
+	before := w.head
+	a.save()
+	var changed []string
+	for c, err := range w.repo.Diff(t.Context(), before, w.head, "") {
+		must(t, err)
+		changed = append(changed, c.Path)
+	}
+	if got := strings.Join(changed, " "); got != "tmp/data/dir/local tmp/data/local" {
+		t.Errorf("after a load, a save changes %q, want only what is local", got)
+	}
+	must(t, os.Remove(a.path("far/below/it")))
+	a.save()
+	if _, err := w.repo.Lookup(t.Context(), w.head, "tmp/data/far/below/it"); err == nil {
+		t.Error("a file that was loaded and then removed is still in the context")
+	}
+}
+
+func TestLoadOfOnePathLeavesTheRest(t *testing.T) {
+	w := newWorld(t)
+	w.session().write2(t, map[string]string{"a/1": "0", "a/2": "0", "b/1": "0"})
+	s := w.session()
+	w.session().write2(t, map[string]string{"a/1": "new", "a/2": "new", "b/1": "new"})
+	s.load("a/1")
+	s.load("b")
+	for name, text := range map[string]string{"a/1": "new", "a/2": "0", "b/1": "new"} {
+		if got, _ := os.ReadFile(s.path(name)); string(got) != text {
+			t.Errorf("%s is %q, want %q", name, got, text)
+		}
+	}
+	if err := tree.Load(t.Context(), w.repo, w.head, s.Tree, "none", nil); agentbay.CodeOf(err) != agentbay.NotFound {
+		t.Errorf("load of what is not there: %v, want NotFound", err)
+	}
+}
+
+func TestArchiveIsOneFileAndTheSameTree(t *testing.T) {
+	w := newWorld(t)
+	policy := agentbay.DefaultSyncPolicy
+	policy.Archive = true
+	w.use(agentbay.ContextMount{Path: "/tmp/data", Policy: policy})
+	s := w.session()
+	s.write("a", "a")
+	s.write("dir/deep/b", strings.Repeat("b", 3<<20))
+	s.write("dir/odd \n\xff name", "c")
+	must(t, os.Symlink("/etc/passwd", s.path("dir/l")))
+	must(t, os.Mkdir(s.path("empty"), 0o710))
+	must(t, os.Chmod(s.path("a"), 0o4711))
+	s.save()
+	var paths []string
+	for e, err := range w.repo.Entries(t.Context(), w.head, "") {
+		must(t, err)
+		paths = append(paths, e.Path)
+	}
+	if fmt.Sprint(paths) != "[tmp/data/data.tar.gz]" {
+		t.Errorf("an archive's context has %q, want one file", paths)
+	}
+	next := w.session()
+	equal(t, "the next session", next.Merged, s.Merged)
+	if n := next.changes(); n != 0 {
+		t.Errorf("an untouched archive has %d changes, want 0", n)
+	}
+	must(t, os.RemoveAll(next.path("dir/deep")))
+	next.write("new", "n")
+	next.save()
+	next.after("a changed archive")
+	if n := next.changes(); n != 0 {
+		t.Errorf("a saved archive has %d changes, want 0", n)
+	}
+	s.load("")
+	if got, _ := os.ReadFile(s.path("new")); string(got) != "n" {
+		t.Errorf("after a load, new is %q, want what the other session saved", got)
+	}
+	if n := s.changes(); n != 0 {
+		t.Errorf("after a load of an archive there are %d changes, want 0", n)
+	}
+}
+
+func TestOnlyWhatIsSelectedIsMoved(t *testing.T) {
+	w := newWorld(t)
+	all := w.mount
+	w.session().write2(t, map[string]string{"in/a": "0", "in/not/a": "0", "in/not/b": "0", "out": "0", "deep/er/x": "0", "deep/y": "0"})
+	policy := agentbay.DefaultSyncPolicy
+	policy.WhiteList = []agentbay.WhiteList{{Path: "/in/", Exclude: []string{"not"}}, {Path: "deep/er"}}
+	w.use(agentbay.ContextMount{Path: "/tmp/data/", Policy: policy})
+	s := w.session()
+	if got := fmt.Sprint(len(seen(t, s.Merged))); got != "5" {
+		t.Errorf("a session sees %v, want in, in/a, deep, deep/er, deep/er/x", seen(t, s.Merged))
+	}
+	must(t, os.RemoveAll(s.path("in")))
+	must(t, os.RemoveAll(s.path("deep")))
+	s.write("in/not/c", "x")
+	s.write("in/b", "x")
+	s.write("out", "x")
+	s.write("deep/er/z", "x")
+	s.write("deep/q", "x")
+	s.save()
+	s.after2(map[string]string{"in/b": "x", "deep/er/z": "x"})
+	w.use(all)
+	w.session().after2(map[string]string{"in/b": "x", "in/not/a": "0", "in/not/b": "0", "out": "0", "deep/er/z": "x", "deep/y": "0"})
+}
+
+// after2 checks the files that the next session sees.
+func (s *session) after2(want map[string]string) {
+	s.t.Helper()
+	for _, next := range []*session{s.world.session(), s.over(s.checkout(openCache(s.t, s.t.TempDir(), 0)))} {
+		got := map[string]string{}
+		must(s.t, filepath.WalkDir(next.Merged, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				b, _ := os.ReadFile(path)
+				rel, _ := filepath.Rel(next.Merged, path)
+				got[rel] = string(b)
+			}
+			return err
+		}))
+		diff(s.t, "the next session", got, want)
+	}
+}
+
+func TestWhatIsDeletedStaysIfAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.session().write2(t, map[string]string{"dir/a": "0", "dir/b": "0", "c": "0"})
+	w.mount.Policy.KeepDeleted = true
+	s := w.session()
+	must(t, os.RemoveAll(s.path("dir")))
+	must(t, os.Remove(s.path("c")))
+	s.write("dir/b", "1")
+	s.save()
+	must(t, os.Remove(s.path("dir/b")))
+	s.save()
+	s.after2(map[string]string{"dir/a": "0", "dir/b": "1", "c": "0"})
 }
