@@ -204,8 +204,8 @@ func (f *Faulty) listSome(ctx context.Context, prefix string, all bool, yield fu
 }
 
 // Sweep runs a test again and again: with every way to fail or be killed, at
-// every operation that it makes, until it makes no more. Each run is given a
-// new Store, and is told by what the test is named.
+// every operation that it makes, until it makes no more. Each run has a new
+// Store, and is a subtest with the name of its fault.
 func Sweep(t *testing.T, open func(*testing.T) blob.Store, run func(*testing.T, *Faulty)) {
 	ways := []struct {
 		name  string

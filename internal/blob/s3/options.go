@@ -22,7 +22,7 @@ type Options struct {
 	Bucket         string // must exist
 	Prefix         string // what objects' names begin with; empty means nothing
 	AccessKey      string
-	SecretKey      string
+	SecretKey      string `json:"-"`
 	Addressing     Addressing
 }
 

@@ -80,27 +80,33 @@ func (s *Store) Get(ctx context.Context, name string, offset, n int64) (io.ReadC
 	if offset < 0 || n == 0 {
 		return s.getNothing(ctx, name, offset)
 	}
-	var options minio.GetObjectOptions
-	want := rangeOf(offset, n)
-	if want != "" {
-		options.Set("Range", want)
-	}
-	r, info, header, err := s.core().GetObject(ctx, s.options.Bucket, s.key(name), options)
+	r, left, err := s.request(ctx, name, offset, n)
 	if beyond(err) {
 		return s.getNothing(ctx, name, offset)
 	}
 	if err != nil {
 		return nil, s.failure(ctx, err, "blob %s cannot be read", name)
 	}
-	b := &body{ctx: ctx, s: s, name: name, ReadCloser: r, left: info.Size}
-	if want == "" {
-		return b, nil
+	return &body{ReadCloser: r, ctx: ctx, s: s, name: name, left: left}, nil
+}
+
+// request asks for a part of a blob. It returns how many bytes are to come;
+// below zero if the server does not say.
+func (s *Store) request(ctx context.Context, name string, offset, n int64) (io.ReadCloser, int64, error) {
+	var options minio.GetObjectOptions
+	part := rangeOf(offset, n)
+	if part != "" {
+		options.Set("Range", part)
 	}
-	if b.left, err = lengthOf(header.Get("Content-Range"), offset); err != nil {
+	r, info, header, err := s.core().GetObject(ctx, s.options.Bucket, s.key(name), options)
+	if err != nil || part == "" {
+		return r, info.Size, err
+	}
+	left, err := lengthOf(header.Get("Content-Range"), offset)
+	if err != nil {
 		r.Close()
-		return nil, s.failure(ctx, err, "a part of blob %s cannot be read", name)
 	}
-	return b, nil
+	return r, left, err
 }
 
 // getNothing reads no bytes of a blob from offset, if there is the blob.

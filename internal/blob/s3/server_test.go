@@ -1,11 +1,13 @@
 package s3_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -92,7 +94,10 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 
 func TestOptionsPrintWithoutSecret(t *testing.T) {
 	o := s3.Options{Endpoint: "https://s3.example.com", Bucket: "b", AccessKey: "a", SecretKey: "hidden"}
-	if s := fmt.Sprintf("%v %+v %#v %s", o, o, o, &o); strings.Contains(s, "hidden") {
+	var log bytes.Buffer
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("opened", "options", o)
+	slog.New(slog.NewTextHandler(&log, nil)).Info("opened", "options", o)
+	if s := fmt.Sprintf("%v %+v %#v %s %s", o, o, o, &o, &log); strings.Contains(s, "hidden") {
 		t.Errorf("the options print as %s", s)
 	}
 }
