@@ -410,7 +410,7 @@ def test_the_other_names_of_policies_work() -> None:
     assert {lifecycle.value for lifecycle in Lifecycle} == words
 
 
-@pytest.mark.parametrize("path", ["*.txt", "a/?", "[ab]", "a]"])
+@pytest.mark.parametrize("path", ["*.txt", "a/?", "[ab]"])
 def test_wildcards_are_refused_by_name(path: str) -> None:
     for make in (
         lambda: RecyclePolicy(paths=["ok", path]),

@@ -109,7 +109,7 @@ class ExtractPolicy:
 
 def _no_wildcards(paths: list[str]) -> None:
     for path in paths:
-        if any(c in path for c in "*?[]"):
+        if any(c in path for c in "*?["):
             raise ValueError(f"wildcards are not supported in path {path!r}; give exact paths")
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agentbay import AgentBay, CreateSessionParams, Session
+from agentbay import AgentBay, Context, CreateSessionParams, Session
 
 MISSING = [name for name in ("AGENTBAY_ENDPOINT", "AGENTBAY_API_KEY") if not os.environ.get(name)]
 
@@ -52,6 +52,31 @@ def new_session(agent_bay: AgentBay) -> Iterator[NewSession]:
     yield new
     for session in made:
         session.delete()
+
+
+NewContext = Callable[[], Context]
+
+
+@pytest.fixture
+def new_context(agent_bay: AgentBay) -> Iterator[NewContext]:
+    """Makes contexts that are deleted when the test ends."""
+    made: list[Context] = []
+
+    def new() -> Context:
+        result = agent_bay.context.create(f"acceptance-{uuid.uuid4().hex}")
+        assert result.success and result.context, f"{result.error_message}, {result.request_id}"
+        made.append(result.context)
+        return made[-1]
+
+    yield new
+    for context in made:
+        agent_bay.context.delete(context)
+
+
+@pytest.fixture
+def context(new_context: NewContext) -> Context:
+    """A new, empty context."""
+    return new_context()
 
 
 @pytest.fixture(scope="module", params=["linux_latest", "code_latest"])

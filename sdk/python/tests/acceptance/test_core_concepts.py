@@ -80,6 +80,27 @@ def test_temporary_data_is_gone_with_its_session(names: dict[str, Any]) -> None:
         assert not session.file_system.read_file("/tmp/temp_data.txt").success
 
 
+PERSISTENT = (
+    "from agentbay import ContextSync",
+    'session.file_system.write_file("/tmp/persistent/important.txt", "This will persist")',
+)
+
+
+def test_persistent_data_is_there_in_the_next_session(names: dict[str, Any]) -> None:
+    agent_bay = names["agent_bay"]
+    names["CreateSessionParams"] = agentbay.CreateSessionParams
+    try:
+        run(names, example(*PERSISTENT))
+        assert names["context"].name == "my-project"
+        assert agent_bay.delete(names["session"]).success
+        params = agentbay.CreateSessionParams(context_syncs=[names["context_sync"]])
+        with agent_bay.create(params).session as session:
+            kept = session.file_system.read_file("/tmp/persistent/important.txt")
+            assert kept.content == "This will persist", kept
+    finally:
+        agent_bay.context.delete(agent_bay.context.get("my-project").context)
+
+
 def test_troubleshooting(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     first = """result = session.code.run_code("print('hello')", "python")"""
     code = example(first, "    # Share this Request ID with support for faster help")
