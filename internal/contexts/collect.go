@@ -86,7 +86,7 @@ func (c *collection) mark(roots iter.Seq2[Root, error]) error {
 		return err
 	}
 	for root, err := range roots {
-		if err != nil {
+		if err = cmp.Or(err, c.ctx.Err()); err != nil {
 			return err
 		}
 		if err := c.markRoot(root); err != nil {
@@ -105,10 +105,11 @@ func (c *collection) markRoot(root Root) error {
 		return err
 	}
 	for at.straight = true; at.at < len(at.pages); at.skip() {
-		if id := at.pages[at.at].chunk; !c.seen[id] {
-			if err := c.markPage(at); err != nil {
-				return err
-			}
+		if c.seen[at.pages[at.at].chunk] {
+			continue
+		}
+		if err := cmp.Or(c.ctx.Err(), c.markPage(at)); err != nil {
+			return err
 		}
 	}
 	return c.saw(ID(root))
@@ -194,10 +195,8 @@ func (c *collection) remove(name string, size int64) error {
 	return c.ctx.Err()
 }
 
-const (
-	smallPack = packSize / 4
-	manySmall = 8 // so many small packs are worth the trouble
-)
+// manySmall is how many small packs are worth the trouble.
+const manySmall = 8
 
 // wasteful returns the packs that are worth writing anew.
 func wasteful(packs []Pack) []Pack {
@@ -206,7 +205,7 @@ func wasteful(packs []Pack) []Pack {
 		switch {
 		case k.Used < k.Size/2:
 			waste = append(waste, k)
-		case k.Size < smallPack:
+		case k.Size < packSize/4:
 			small = append(small, k)
 		}
 	}
@@ -226,7 +225,7 @@ func (c *collection) rewrite(packs []Pack) error {
 			c.Damaged++ // it stays: what is damaged can be told by path only while it is known
 			continue
 		}
-		if err == nil && len(w.packer.data.b) >= packSize {
+		if err == nil && int64(len(w.packer.data.b)) >= packSize {
 			err = w.flush()
 		}
 		if err != nil {

@@ -8,3 +8,10 @@ func SmallPages(t *testing.T) {
 	t.Cleanup(func() { pageAim, pageRows = aim, rows })
 	pageAim, pageRows = 150, 5
 }
+
+// SmallPacks has packs be full soon until the test is over.
+func SmallPacks(t *testing.T) {
+	size := packSize
+	t.Cleanup(func() { packSize = size })
+	packSize = 200_000
+}

@@ -16,6 +16,8 @@ const (
 	fetchGap   = 64 << 10 // what may lie between two of them
 	fetchBytes = 4 << 20  // where a read ends
 	fetchers   = 8        // reads at a time
+
+	maxRead = 64 << 20 // no chunk, directory or run of chunks is longer
 )
 
 // A want is a chunk that is fetched.
@@ -160,7 +162,7 @@ func (w want) in(b []byte, run []want) []byte {
 
 // read reads a part of a pack.
 func (r *Repo) read(ctx context.Context, pack string, offset, n int64) ([]byte, error) {
-	if offset < 0 || n <= 0 || n > fetchBytes+packSize+maxPiece {
+	if offset < 0 || n <= 0 || n > maxRead {
 		return nil, io.ErrUnexpectedEOF
 	}
 	body, err := r.blobs.Get(ctx, pack, offset, n)

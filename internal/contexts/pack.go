@@ -8,8 +8,9 @@ import (
 	"errors"
 )
 
-// packSize is where a pack is full. It can be longer by one chunk.
-const packSize = 16 << 20
+// packSize is where a pack is full; a variable so that tests can have small
+// ones. A pack can be longer by what is added at once.
+var packSize int64 = 16 << 20
 
 // A packer puts chunks together into a blob:
 //
@@ -97,7 +98,7 @@ func parseDirectory(dir []byte, sum [sha256.Size]byte, space int64) ([]Chunk, er
 	chunks := make([]Chunk, 0, n)
 	offset := int64(0)
 	for range n {
-		c := Chunk{ID: d.id(), Location: Location{Offset: offset, Stored: d.number(packSize + maxPiece), Size: d.number(maxPiece)}}
+		c := Chunk{ID: d.id(), Location: Location{Offset: offset, Stored: d.number(maxPiece + 1), Size: d.number(maxPiece)}}
 		offset += c.Stored
 		chunks = append(chunks, c)
 	}

@@ -255,7 +255,7 @@ func (w *Writer) append(pieces []packedPiece) error {
 		w.packer.add(p.id, p.size, p.form, p.data)
 	}
 	var full *packer
-	if len(w.packer.data.b) >= packSize {
+	if int64(len(w.packer.data.b)) >= packSize {
 		full, w.packer = w.packer, new(packer)
 	}
 	w.packMu.Unlock()
