@@ -60,8 +60,9 @@ type Runtime interface {
 // A Mounter shows machines directories of the host while they run.
 //
 // A mount is a stack of directories that are never written to, and on top of
-// it what the machine itself writes. That is kept on the host, within the
-// machine's disk limit, and can be read until Stop, however the machine ended.
+// it what the machine itself writes. That is kept on the host, for all mounts of
+// the machine together within its disk limit once more, and can be read until
+// Stop, however the machine ended; but not after the host went down.
 type Mounter interface {
 	// Mount shows each of mounts at its Target in a machine that runs, in that
 	// order, or none of them if it fails. Missing directories are made; the last
@@ -99,7 +100,9 @@ type Mount struct {
 type Written struct {
 	// Upper is an overlay's upper directory: what was made or changed, with a
 	// character device 0/0 for what was removed and the attribute
-	// trusted.overlay.opaque on directories that hide what is below.
+	// trusted.overlay.opaque on directories that hide what is below. A directory
+	// of the layers cannot be renamed (EXDEV; mv copies it), so none is elsewhere
+	// in them than it is here.
 	Upper string
 
 	// Merged is what the machine sees or, once it has ended, saw last. It can be

@@ -166,8 +166,7 @@ func (m *machine) build(s *stack, v *view) error {
 			return err
 		}
 	}
-	user := m.rec.User
-	if err := os.Chown(s.path(upperDir), int(user.UID), int(user.GID)); err != nil {
+	if err := m.dress(s); err != nil {
 		return err
 	}
 	mount, err := overlayOf(s, v)
@@ -176,6 +175,20 @@ func (m *machine) build(s *stack, v *view) error {
 	}
 	defer unix.Close(mount)
 	return unix.MoveMount(mount, "", unix.AT_FDCWD, s.path(mergedDir), unix.MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+// dress makes the mount's root the user's, with the mode it has in the layers.
+func (m *machine) dress(s *stack) error {
+	mode := os.FileMode(0o755)
+	if len(s.Layers) > 0 {
+		info, err := os.Stat(s.Layers[0])
+		if err != nil {
+			return err
+		}
+		mode = info.Mode()
+	}
+	upper := s.path(upperDir)
+	return errors.Join(os.Chown(upper, int(m.rec.User.UID), int(m.rec.User.GID)), os.Chmod(upper, mode))
 }
 
 // overlayOptions make what is written plain to read: no directory refers to

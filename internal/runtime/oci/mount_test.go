@@ -157,8 +157,8 @@ func TestMountFillerFillsOnlyItsOwn(t *testing.T) {
 			t.Errorf("writing 200 MiB to a disk of 64: %q, want no space left", got)
 		}
 		u, err := r.Usage(t.Context(), "a")
-		if err != nil || u.Disk < tight.Disk/2 || u.Disk > tight.Disk*5/2 {
-			t.Errorf("Usage.Disk with a full mount of %d is %d, %v", tight.Disk, u.Disk, err)
+		if err != nil || u.Disk < tight.Disk/2 || u.Disk > u.DiskLimit || u.DiskLimit != 2*tight.Disk {
+			t.Errorf("with a full mount of %d, Usage.Disk is %d of %d, %v", tight.Disk, u.Disk, u.DiskLimit, err)
 		}
 		if on := allocated(r.find("a").path(writtenFile)); on > tight.Disk*3/2 {
 			t.Errorf("the mount takes %d bytes of the host", on)

@@ -20,7 +20,7 @@ func (r *Runtime) Usage(_ context.Context, id agentbay.SessionID) (u runtime.Usa
 	u = runtime.Usage{
 		CPU: r.cgroups.cpu(id), Cores: limits.CPU,
 		Memory: r.cgroups.memory(id), MemoryLimit: limits.Memory,
-		Disk: m.diskUsed(), DiskLimit: limits.Disk,
+		Disk: m.diskUsed(), DiskLimit: m.diskLimit(),
 	}
 	link, err := netlink.LinkByIndex(m.rec.Place.IfIndex)
 	if err != nil {

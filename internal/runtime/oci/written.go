@@ -134,8 +134,11 @@ func (r *Runtime) openContexts() error {
 	}
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		if _, ok := r.machines[agentbay.SessionID(e.Name())]; !ok {
-			err = errors.Join(err, detach(filepath.Join(dir, e.Name())))
+		if _, ok := r.machines[agentbay.SessionID(e.Name())]; ok {
+			continue
+		}
+		if err := detach(filepath.Join(dir, e.Name())); err != nil {
+			r.opt.Log.Warn("what a machine has left could not be cleared away", "session", e.Name(), "error", err)
 		}
 	}
 	return err
@@ -213,6 +216,15 @@ func (m *machine) keepUnbounded(place string) error {
 		return err
 	}
 	return unix.Mount("", place, "", unix.MS_PRIVATE, "")
+}
+
+// diskLimit is how much the machine can write: to its root file system, and as
+// much again to mounts once it has any.
+func (m *machine) diskLimit() int64 {
+	if isMount(m.contexts()) {
+		return 2 * m.rec.Limits.Disk
+	}
+	return m.rec.Limits.Disk
 }
 
 // mountsUsed is what the machine's mounts take on the host's disk.

@@ -95,8 +95,12 @@ func mountShowsLayers(t *testing.T, h *host) {
 func mountIsTheUsersAndWritable(t *testing.T, h *host) {
 	h.real()
 	h.start("a", asUser)
-	h.mount("a", runtime.Mount{Name: "m", Target: "/data/deep/m", Layers: []string{h.layer(map[string]string{"f": "x"})}})
-	for path, want := range map[string]string{"/data/deep/m": "1000:1000 755", "/data/deep/m/f": "1000:1000 644", "/data/deep": "0:0 755"} {
+	layer := h.layer(map[string]string{"f": "x"})
+	if err := os.Chmod(layer, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	h.mount("a", runtime.Mount{Name: "m", Target: "/data/deep/m", Layers: []string{layer}}, runtime.Mount{Name: "n", Target: "/data/n"})
+	for path, want := range map[string]string{"/data/n": "1000:1000 755", "/data/deep/m": "1000:1000 750", "/data/deep/m/f": "1000:1000 644", "/data/deep": "0:0 755"} {
 		if got := h.must("a", "/owner?path=%s", path); got != want {
 			t.Errorf("%s is of %s, want %s", path, got, want)
 		}
