@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -122,7 +123,13 @@ func (f *filler) entry(name string) error {
 	return nil // devices, sockets and pipes are not kept
 }
 
+// maxDepth bounds how deep a tree is copied: each level costs an open directory.
+const maxDepth = 256
+
 func (f *filler) dir(name string, info fs.FileInfo) error {
+	if strings.Count(name, "/") >= maxDepth {
+		return agentbay.Errorf(agentbay.Invalid, "what is at the target is nested more than %d directories deep; mount somewhere else", maxDepth)
+	}
 	if err := f.to.Mkdir(name, 0o700); err != nil {
 		return err
 	}

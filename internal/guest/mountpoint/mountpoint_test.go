@@ -146,6 +146,16 @@ func TestHostileTargetIsCopiedWithoutFollowing(t *testing.T) {
 	b.wantFile("dir-of-mount/f", "x")
 }
 
+func TestEndlessNestingIsRefused(t *testing.T) {
+	b := newBench(t)
+	if err := os.MkdirAll(b.from+strings.Repeat("/d", maxDepth+1), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := fill(t.Context(), b.point, b.target); !errors.Is(err, agentbay.Invalid) {
+		t.Errorf("fill: %v, want %s", err, agentbay.Invalid)
+	}
+}
+
 // What a copy that was killed has left is not taken for a file.
 func TestPartOfAFileIsNoFile(t *testing.T) {
 	b := newBench(t)
