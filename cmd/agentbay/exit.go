@@ -35,9 +35,9 @@ var hints = map[agentbay.Code]string{
 	agentbay.Internal:    "`agentbay logs` shows what the server wrote; please report it",
 	agentbay.Invalid:     "`%s --help` shows what is expected",
 	agentbay.Denied:      "`eval \"$(agentbay env)\"` sets a key that works here; `agentbay apikey create NAME` makes one",
-	agentbay.NotFound:    "`agentbay session ls`, `agentbay image ls` and `agentbay apikey ls` show what there is",
+	agentbay.NotFound:    "`agentbay session ls`, `agentbay context ls`, `agentbay image ls` and `agentbay apikey ls` show what there is",
 	agentbay.Conflict:    "`agentbay doctor` shows the state of this host",
-	agentbay.Exhausted:   "`agentbay session rm ID` frees a session; `agentbay serve --help` shows the limits",
+	agentbay.Exhausted:   "`agentbay session rm ID` frees a session, `agentbay context rm` what is kept; `agentbay serve --help` shows the limits",
 	agentbay.Unavailable: "is the server up? `agentbay up` starts one here; AGENTBAY_ENDPOINT says where another is",
 }
 

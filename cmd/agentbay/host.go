@@ -22,8 +22,9 @@ import (
 
 // A host is a bay that owns its data directory, with all it is made of.
 type host struct {
-	bay    *bay.Bay
-	images *image.Store
+	bay     *bay.Bay
+	images  *image.Store
+	storage *storage
 }
 
 // openHost takes the data directory and wires a bay. The bay is not started.
@@ -43,13 +44,26 @@ func (a *app) openHost(ctx context.Context, o *serveOptions, log *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
-	h := &host{images: images, bay: &bay.Bay{
+	kept, err := a.openStorage(ctx, &o.storage, log)
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	h := &host{images: images, storage: kept, bay: &bay.Bay{
 		Store: db, Images: images, Log: log,
 		Runtime: o.runtime, ImageRuntimes: o.imageRuntimes, Warm: o.warm,
 		Machine: o.machine, Network: network,
 		MaxSessions: o.maxSessions, MaxSessionsPerKey: o.maxSessionsPerKey, Retention: o.retention,
 		HighWater: bay.HighWater{Dir: a.data, FreeDisk: o.freeDisk, FreeMemory: o.freeMemory},
+		Data: &bay.Data{
+			Dir: a.path("mounts"), Blobs: kept.blobs, Chunks: kept.chunks.Tenant, Trees: kept.trees,
+			MaxPerKey: o.storage.maxPerKey, Snapshots: o.storage.snapshots, History: o.storage.history,
+		},
 	}}
+	if h.bay.Secret, err = db.Secret(ctx, "file URLs"); err != nil {
+		h.close()
+		return nil, err
+	}
 	if a.change != nil {
 		a.change(h.bay)
 		return h, nil
@@ -124,6 +138,9 @@ func (h *host) close() {
 		if err := rt.Close(); err != nil {
 			h.bay.Log.Error("a runtime did not close", "runtime", name, "err", err)
 		}
+	}
+	if err := h.storage.Close(); err != nil {
+		h.bay.Log.Error("what contexts are kept in did not close", "err", err)
 	}
 	if err := h.bay.Store.Close(); err != nil {
 		h.bay.Log.Error("the store did not close", "err", err)

@@ -189,8 +189,6 @@ func clip(s string, n int) string {
 
 func shortDigest(d string) string { return clip(strings.TrimPrefix(d, "sha256:"), 12) }
 
-func sizeText(n int64) string { return fmt.Sprintf("%d MB", n/1e6) }
-
 // An imageView is an image as it is printed.
 type imageView struct {
 	Name    string    `json:"name"`

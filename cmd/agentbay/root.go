@@ -51,7 +51,7 @@ func (a *app) rootCommand() *cobra.Command {
 	f.StringVarP(&a.output, "output", "o", "text", "how answers are printed: text or json")
 	root.AddCommand(
 		a.serveCommand(), a.upCommand(), a.downCommand(), a.envCommand(), a.doctorCommand(), a.logsCommand(), a.versionCommand(),
-		a.sessionCommand(), a.imageCommand(), a.keyCommand(),
+		a.sessionCommand(), a.contextCommand(), a.imageCommand(), a.keyCommand(),
 	)
 	return root
 }

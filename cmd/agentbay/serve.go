@@ -20,6 +20,7 @@ import (
 	"github.com/agentbay/agentbay/internal/certs"
 	"github.com/agentbay/agentbay/internal/gate"
 	"github.com/agentbay/agentbay/internal/listener"
+	"github.com/agentbay/agentbay/internal/objects"
 	"github.com/agentbay/agentbay/internal/proxy"
 	"github.com/agentbay/agentbay/internal/rpc"
 )
@@ -80,17 +81,22 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 	defer door.Close()
 	defer context.AfterFunc(ctx, func() { door.Close() })() // first of all: a watch is a call that never ends
 	ports := &proxy.Door{Bay: h.bay, Log: log}
-	return a.answer(ctx, o, h, l, listener.Server(doors(door, ports), log), describe(l, o, files))
+	objects := &objects.Door{Bay: h.bay, Secret: h.bay.Secret, Log: log}
+	return a.answer(ctx, o, h, l, listener.Server(doors(door, ports, objects), log), describe(l, o, files))
 }
 
-// doors sends links to ports to one door, and everything else to the other.
-func doors(actions, ports http.Handler) http.Handler {
+// doors sends links to ports and to files of contexts to doors of their own,
+// and everything else to the first.
+func doors(actions, ports, files http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if gate.IsPortPath(r.URL.Path) {
+		switch {
+		case gate.IsPortPath(r.URL.Path):
 			ports.ServeHTTP(w, r)
-			return
+		case gate.IsFilePath(r.URL.Path):
+			files.ServeHTTP(w, r)
+		default:
+			actions.ServeHTTP(w, r)
 		}
-		actions.ServeHTTP(w, r)
 	})
 }
 
