@@ -59,8 +59,14 @@ func (f *filler) run() error {
 	return f.to.Chmod(".", info.Mode())
 }
 
+// maxDepth bounds how deep a tree is copied: each level costs an open directory.
+const maxDepth = 256
+
 // entries copies what is in a directory that both have.
 func (f *filler) entries(dir string) error {
+	if strings.Count(dir, "/") >= maxDepth {
+		return agentbay.Errorf(agentbay.Invalid, "what is at the target is nested more than %d directories deep; mount somewhere else", maxDepth)
+	}
 	d, err := f.from.Open(dir)
 	if err != nil {
 		return vanished(err)
@@ -123,13 +129,7 @@ func (f *filler) entry(name string) error {
 	return nil // devices, sockets and pipes are not kept
 }
 
-// maxDepth bounds how deep a tree is copied: each level costs an open directory.
-const maxDepth = 256
-
 func (f *filler) dir(name string, info fs.FileInfo) error {
-	if strings.Count(name, "/") >= maxDepth {
-		return agentbay.Errorf(agentbay.Invalid, "what is at the target is nested more than %d directories deep; mount somewhere else", maxDepth)
-	}
 	if err := f.to.Mkdir(name, 0o700); err != nil {
 		return err
 	}
