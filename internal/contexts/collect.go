@@ -1,7 +1,6 @@
 package contexts
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -218,14 +217,14 @@ func wasteful(packs []Pack) []Pack {
 // rewrite writes wasteful packs anew, into as few as possible.
 func (c *collection) rewrite(packs []Pack) error {
 	w := &rewriting{collection: c}
-	defer func() { w.packer.data.free() }()
+	defer w.packer.free()
 	for _, k := range wasteful(packs) {
 		err := w.add(k)
 		if d := (*damage)(nil); errors.As(err, &d) {
 			c.Damaged++ // it stays: what is damaged can be told by path only while it is known
 			continue
 		}
-		if err == nil && int64(len(w.packer.data.b)) >= packSize {
+		if err == nil && w.packer.size >= packSize {
 			err = w.flush()
 		}
 		if err != nil {
@@ -254,31 +253,36 @@ func (w *rewriting) add(k Pack) error {
 		wants[i] = want{c.ID, c.Location}
 	}
 	slices.SortFunc(wants, func(a, b want) int { return cmp.Compare(a.at.Offset, b.at.Offset) })
-	copied := &packer{}
-	defer func() { copied.data.free() }()
+	var copies []packedPiece
 	for _, run := range runs(wants) {
-		if err := w.copy(copied, run); err != nil {
+		more, err := w.copies(run)
+		if err != nil {
 			return err
 		}
+		copies = append(copies, more...)
 	}
-	w.packer.join(copied)
+	for _, c := range copies { // none of a pack that is damaged
+		w.packer.add(c)
+	}
 	w.old, w.ends = append(w.old, k), append(w.ends, len(w.packer.chunks))
 	return w.ctx.Err()
 }
 
-func (w *rewriting) copy(to *packer, run []want) error {
+// copies reads chunks that lie together.
+func (w *rewriting) copies(run []want) ([]packedPiece, error) {
 	b, err := w.repo.readRun(w.ctx, run)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, x := range run {
+	copies := make([]packedPiece, len(run))
+	for i, x := range run {
 		stored := x.in(b, run)
 		if _, err := unpack(x.id, stored, x.at.Size); err != nil {
-			return err
+			return nil, err
 		}
-		to.add(x.id, x.at.Size, stored[0], stored[1:])
+		copies[i] = packedPiece{id: x.id, size: x.at.Size, form: stored[0], data: stored[1:]}
 	}
-	return nil
+	return copies, nil
 }
 
 // flush makes the new pack durable, then known in the place of the old ones,
@@ -287,8 +291,8 @@ func (w *rewriting) flush() error {
 	if len(w.old) == 0 {
 		return nil
 	}
-	k := w.packer.finish(w.repo.packs())
-	if err := w.repo.blobs.Put(w.ctx, k.Name, bytes.NewReader(w.packer.data.b), k.Size); err != nil {
+	k, blob := w.packer.finish(w.repo.packs())
+	if err := w.repo.blobs.Put(w.ctx, k.Name, blob, k.Size); err != nil {
 		return err
 	}
 	w.Bytes += k.Size
@@ -305,7 +309,7 @@ func (w *rewriting) flush() error {
 		w.Bytes -= old.Size
 		start = w.ends[i]
 	}
-	w.packer.data.free()
-	w.packer, w.old, w.ends = packer{}, nil, nil
+	w.packer.free()
+	w.old, w.ends = nil, nil
 	return nil
 }

@@ -14,14 +14,17 @@ type content struct {
 	w       *Writer
 	ctx     context.Context
 	hashing sync.WaitGroup
-	parts   []*part
+	cuts    []*fresh
 }
 
-// A part is an extent whose hash may not be known yet.
-type part struct {
+// A fresh extent is one whose hash may not be known yet.
+type fresh struct {
 	Extent
 	hole bool
 }
+
+// unlimited is for content that has no known size.
+const unlimited = -1
 
 // read reads f, at most size bytes of it, or all if size is negative.
 func (c *content) read(f io.Reader, size int64) error {
@@ -30,10 +33,7 @@ func (c *content) read(f io.Reader, size int64) error {
 			return c.file(file, info, size)
 		}
 	}
-	if size >= 0 {
-		f = io.LimitReader(f, size)
-	}
-	return c.chunks(f)
+	return c.chunks(f, max(size, unlimited))
 }
 
 // file reads a file, and skips its holes.
@@ -42,12 +42,12 @@ func (c *content) file(f *os.File, info os.FileInfo, size int64) error {
 		size = info.Size()
 	}
 	if !sparse(info) {
-		return c.chunks(io.NewSectionReader(f, 0, size))
+		return c.chunks(io.NewSectionReader(f, 0, size), size)
 	}
 	for offset := int64(0); offset < size; {
 		data, end := nextData(f, offset, size)
 		c.hole(data - offset)
-		if err := c.chunks(io.NewSectionReader(f, data, end-data)); err != nil {
+		if err := c.chunks(io.NewSectionReader(f, data, end-data), end-data); err != nil {
 			return err
 		}
 		offset = end
@@ -91,35 +91,54 @@ func nextData(f *os.File, offset, size int64) (data, end int64) {
 	return min(data, size), min(end, size)
 }
 
-// chunks reads to the end of f.
-func (c *content) chunks(f io.Reader) error {
-	window := newBuffer(2 * maxChunk)
-	defer window.free()
-	start, end, more := 0, 0, true
-	for {
-		if more && end-start < maxChunk {
-			end = copy(window.b, window.b[start:end])
-			start = 0
-			n, err := io.ReadFull(f, window.b[end:])
-			end += n
-			more = err == nil
+// windowSize is how much of a large file is in memory at once. Chunks stay in
+// their window until they are stored.
+const windowSize = 4 << 20
+
+// chunks reads f to its end, or to limit.
+func (c *content) chunks(f io.Reader, limit int64) error {
+	window := newBuffer(0)
+	defer func() { window.free() }()
+	more := limit != 0
+	for rest := window.b; ; {
+		n := cut(rest)
+		if n == len(rest) && n < maxChunk && more {
+			next, got, err := refill(f, rest, limit)
+			window.free()
+			window, rest = next, next.b
 			if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 				return err
 			}
+			if limit > 0 {
+				limit -= got
+			}
+			more = err == nil && limit != 0
+			continue
 		}
-		if start == end {
+		if n == 0 {
 			return nil
 		}
-		n := cut(window.b[start:end])
-		if err := c.chunk(window.b[start : start+n]); err != nil {
+		if err := c.chunk(rest[:n], window); err != nil {
 			return err
 		}
-		start += n
+		rest = rest[n:]
 	}
 }
 
+// refill returns a new window that begins with rest, and how much was read.
+func refill(f io.Reader, rest []byte, limit int64) (*buffer, int64, error) {
+	want := windowSize - len(rest)
+	if limit >= 0 {
+		want = int(min(int64(want), limit))
+	}
+	window := newBuffer(len(rest) + want)
+	n, err := io.ReadFull(f, window.b[copy(window.b, rest):])
+	window.b = window.b[:len(rest)+n]
+	return window, int64(n), err
+}
+
 // chunk has a part of the window hashed and stored.
-func (c *content) chunk(b []byte) error {
+func (c *content) chunk(b []byte, window *buffer) error {
 	if isZero(b) {
 		c.hole(int64(len(b)))
 		return nil
@@ -129,14 +148,13 @@ func (c *content) chunk(b []byte) error {
 	case <-c.ctx.Done():
 		return c.ctx.Err()
 	}
-	buf := newBuffer(len(b))
-	copy(buf.b, b)
-	p := &part{Extent: Extent{Size: int64(len(b))}}
-	c.parts = append(c.parts, p)
+	p := &fresh{Extent: Extent{Size: int64(len(b))}}
+	c.cuts = append(c.cuts, p)
+	window.hold()
 	c.hashing.Go(func() {
 		defer func() { <-c.w.hashing }()
-		p.Chunk = hash(buf.b)
-		c.w.add(p.Chunk, buf) // a failure is the Writer's
+		p.Chunk = hash(b)
+		c.w.add(piece{p.Chunk, b, window}) // a failure is the Writer's
 	})
 	return c.w.failure()
 }
@@ -146,18 +164,21 @@ func (c *content) hole(size int64) {
 	if size == 0 {
 		return
 	}
-	if n := len(c.parts); n > 0 && c.parts[n-1].hole {
-		c.parts[n-1].Size += size
+	if n := len(c.cuts); n > 0 && c.cuts[n-1].hole {
+		c.cuts[n-1].Size += size
 		return
 	}
-	c.parts = append(c.parts, &part{Extent{Size: size}, true})
+	c.cuts = append(c.cuts, &fresh{Extent{Size: size}, true})
 }
 
 // extents returns the content, once all is hashed, and its length.
 func (c *content) extents() ([]Extent, int64) {
-	extents := make([]Extent, len(c.parts))
+	if len(c.cuts) == 0 {
+		return nil, 0
+	}
+	extents := make([]Extent, len(c.cuts))
 	size := int64(0)
-	for i, p := range c.parts {
+	for i, p := range c.cuts {
 		extents[i] = p.Extent
 		size += p.Size
 	}

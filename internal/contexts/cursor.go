@@ -109,34 +109,37 @@ func (c *cursor) load(ctx context.Context) error {
 
 // page returns the rows of the first of some pages; the others will be asked for.
 func (r *Repo) page(ctx context.Context, pages []page) ([]row, error) {
-	b, err := r.listPart(ctx, pages)
-	if err == nil {
-		var rows []row
-		if rows, err = decodePage(b); err == nil && rows[0].Path == pages[0].first {
-			return rows, nil
-		}
-		err = &damage{pages[0].chunk, "is not a page of the list"}
-	}
-	return nil, blameList(err, "from "+pages[0].first+" on")
-}
-
-// listPart returns the chunk of the first of some pages.
-func (r *Repo) listPart(ctx context.Context, pages []page) ([]byte, error) {
-	if b, ok := r.recent.get(pages[0].chunk); ok {
-		return b, nil
+	if rows, ok := recall[[]row](&r.recent, pages[0].chunk); ok {
+		return rows, nil
 	}
 	ids := make([]ID, len(pages))
 	for i, p := range pages {
 		ids[i] = p.chunk
 	}
 	got, err := r.fetch(ctx, ids)
-	for id, b := range got {
-		r.recent.put(id, b)
+	var first []row
+	for i, p := range pages {
+		// What is wrong with others is said when they are asked for.
+		if rows, ok := r.decode(got[p.chunk], p); i == 0 && ok {
+			first, err = rows, nil
+		} else if i == 0 && err == nil {
+			err = &damage{p.chunk, "is not a page of the list"}
+		}
 	}
-	if b, ok := got[pages[0].chunk]; ok {
-		return b, nil // what is wrong with others is said when they are asked for
+	return first, blameList(err, "from "+pages[0].first+" on")
+}
+
+// decode decodes a page, and remembers it.
+func (r *Repo) decode(b []byte, p page) ([]row, bool) {
+	if b == nil {
+		return nil, false
 	}
-	return nil, err
+	rows, err := decodePage(b)
+	if err != nil || rows[0].Path != p.first {
+		return nil, false
+	}
+	r.recent.put(p.chunk, rows, len(b))
+	return rows, true
 }
 
 // manifest reads a root.
@@ -144,18 +147,18 @@ func (r *Repo) manifest(ctx context.Context, root Root) (*manifest, error) {
 	if root == (Root{}) {
 		return new(manifest), nil
 	}
-	b, ok := r.recent.get(ID(root))
-	if !ok {
-		var err error
-		if b, err = r.one(ctx, ID(root)); err != nil {
-			return nil, blameList(err, "state "+root.String())
-		}
-		r.recent.put(ID(root), b)
+	if m, ok := recall[*manifest](&r.recent, ID(root)); ok {
+		return m, nil
+	}
+	b, err := r.one(ctx, ID(root))
+	if err != nil {
+		return nil, blameList(err, "state "+root.String())
 	}
 	m, err := decodeRoot(b)
 	if err != nil {
 		return nil, blameList(&damage{ID(root), "is not a root"}, "state "+root.String())
 	}
+	r.recent.put(ID(root), m, len(b))
 	return m, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"io"
 )
 
 // packSize is where a pack is full; a variable so that tests can have small
@@ -20,46 +21,131 @@ var packSize int64 = 16 << 20
 //
 // Reading needs the index only. The directory is there to make a new one.
 type packer struct {
-	data   buffer
+	parts  []part // the last one grows, if it is its own
+	size   int64
 	chunks []Chunk // without the Pack's name
+}
+
+// A part of a pack is memory that is held for it.
+type part struct {
+	b   []byte
+	buf *buffer
+	own bool // the buffer is for this pack only
 }
 
 const (
 	packMagic  = "bayPACK1"
 	footerSize = sha256.Size + 4 + len(packMagic)
+
+	partSize = 256 << 10 // small chunks are copied together
+	partOwn  = 64 << 10  // large ones are held where they are
 )
 
-// add appends a chunk that is packed.
-func (p *packer) add(id ID, size int64, form byte, data []byte) {
-	at := Location{Offset: int64(len(p.data.b)), Stored: int64(len(data) + 1), Size: size}
-	p.data.grow(len(data) + 1)
-	p.data.b = append(append(p.data.b, form), data...)
-	p.chunks = append(p.chunks, Chunk{id, at})
+// A packedPiece is a chunk as it is stored.
+type packedPiece struct {
+	id   ID
+	size int64
+	form byte
+	data []byte
+	buf  *buffer // has data, or is nil
 }
 
-// join appends the chunks of another packer.
-func (p *packer) join(o *packer) {
-	start := int64(len(p.data.b))
-	p.data.grow(len(o.data.b))
-	p.data.b = append(p.data.b, o.data.b...)
-	for _, c := range o.chunks {
-		c.Offset += start
-		p.chunks = append(p.chunks, c)
+// add appends a chunk.
+func (p *packer) add(c packedPiece) {
+	at := Location{Offset: p.size, Stored: int64(len(c.data) + 1), Size: c.size}
+	p.chunks = append(p.chunks, Chunk{c.id, at})
+	if c.buf == nil || len(c.data) < partOwn {
+		p.append(c.form, c.data)
+		return
 	}
+	p.append(c.form, nil)
+	p.parts = append(p.parts, part{b: c.data, buf: c.buf.hold()})
+	p.size += int64(len(c.data))
 }
 
-// finish appends directory and footer, and names the pack.
-func (p *packer) finish(prefix string) Pack {
+// append copies bytes to the end of the pack.
+func (p *packer) append(first byte, more []byte) {
+	p.size += int64(len(more) + 1)
+	n := len(p.parts) - 1
+	if n < 0 || !p.parts[n].own || len(p.parts[n].b)+len(more)+1 > cap(p.parts[n].b) {
+		buf := newBuffer(max(partSize, len(more)+1))
+		p.parts = append(p.parts, part{buf.b[:0], buf, true})
+		n++
+	}
+	p.parts[n].b = append(append(p.parts[n].b, first), more...)
+}
+
+// free lets go of the memory.
+func (p *packer) free() {
+	for _, part := range p.parts {
+		part.buf.free()
+	}
+	*p = packer{}
+}
+
+// finish returns the blob, and the pack that it is.
+func (p *packer) finish(prefix string) (Pack, io.ReadSeeker) {
 	var name [16]byte
 	rand.Read(name[:])
-	k := Pack{Name: prefix + hex.EncodeToString(name[:1]) + "/" + hex.EncodeToString(name[:]), Used: int64(len(p.data.b))}
+	k := Pack{Name: prefix + hex.EncodeToString(name[:1]) + "/" + hex.EncodeToString(name[:]), Used: p.size}
 	for i := range p.chunks {
 		p.chunks[i].Pack = k.Name
 	}
-	p.data.grow(footerSize + (len(p.chunks)+1)*(len(ID{})+2*binary.MaxVarintLen64))
-	p.data.b = appendDirectory(p.data.b, p.chunks)
-	k.Size = int64(len(p.data.b))
-	return k
+	directory := appendDirectory(nil, p.chunks)
+	k.Size = p.size + int64(len(directory))
+	blob := &scattered{size: k.Size}
+	for _, part := range p.parts {
+		blob.parts = append(blob.parts, part.b)
+	}
+	blob.parts = append(blob.parts, directory)
+	return k, blob
+}
+
+// scattered reads what is in several places. It can seek, so that a blob can be
+// put again.
+type scattered struct {
+	parts [][]byte
+	size  int64
+	part  int // where Read goes on,
+	in    int // and where in that part
+	at    int64
+}
+
+// Read implements io.Reader.
+func (s *scattered) Read(p []byte) (int, error) {
+	n := 0
+	for n < len(p) && s.part < len(s.parts) {
+		k := copy(p[n:], s.parts[s.part][s.in:])
+		n += k
+		if s.in += k; s.in == len(s.parts[s.part]) {
+			s.part, s.in = s.part+1, 0
+		}
+	}
+	s.at += int64(n)
+	if n == 0 && len(p) > 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// Seek implements io.Seeker.
+func (s *scattered) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += s.at
+	case io.SeekEnd:
+		offset += s.size
+	}
+	if offset < 0 || offset > s.size {
+		return 0, errors.New("seek out of a pack")
+	}
+	s.part, s.in, s.at = 0, 0, offset
+	for s.part < len(s.parts) && offset >= int64(len(s.parts[s.part])) {
+		offset -= int64(len(s.parts[s.part]))
+		s.part++
+	}
+	s.in = int(offset)
+	return s.at, nil
 }
 
 func appendDirectory(b []byte, chunks []Chunk) []byte {

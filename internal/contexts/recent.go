@@ -1,57 +1,66 @@
 package contexts
 
 import (
-	"bytes"
 	"container/list"
 	"sync"
 )
 
-// recent keeps the pages and roots that were read last.
+// recent keeps the pages and roots that were read last, decoded. Nobody changes
+// them.
 type recent struct {
 	mu    sync.Mutex
 	byID  map[ID]*list.Element // guarded by mu
-	order list.List            // of recentChunk, last used first; guarded by mu
+	order list.List            // of recentPart, last used first; guarded by mu
 	bytes int                  // guarded by mu
 }
 
-// recentBytes is how much of a tenant's pages and roots is kept in memory.
-const recentBytes = 16 << 20
+// recentBytes is about how much of a tenant's pages and roots is kept in memory.
+// What is decoded takes some times the bytes that it was decoded from.
+const (
+	recentBytes = 32 << 20
+	decodedCost = 4
+)
 
-type recentChunk struct {
-	id ID
-	b  []byte
+type recentPart struct {
+	id    ID
+	what  any // []row or *manifest
+	bytes int
 }
 
-func (c *recent) get(id ID) ([]byte, bool) {
+// recall returns what was decoded from a chunk, if it was that.
+func recall[T any](c *recent, id ID) (what T, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.byID[id]
 	if !ok {
-		return nil, false
+		return what, false
 	}
 	c.order.MoveToFront(e)
-	return e.Value.(recentChunk).b, true
+	what, ok = e.Value.(recentPart).what.(T)
+	return what, ok
 }
 
-func (c *recent) put(id ID, b []byte) {
+// put keeps what was decoded from n bytes.
+func (c *recent) put(id ID, what any, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, ok := c.byID[id]; ok || len(b) > recentBytes/4 {
+	n *= decodedCost
+	if _, ok := c.byID[id]; ok || n > recentBytes/4 {
 		return
 	}
 	if c.byID == nil {
 		c.byID = map[ID]*list.Element{}
 	}
-	c.byID[id] = c.order.PushFront(recentChunk{id, bytes.Clone(b)}) // b may be part of something larger
-	for c.bytes += len(b); c.bytes > recentBytes; {
+	c.byID[id] = c.order.PushFront(recentPart{id, what, n})
+	for c.bytes += n; c.bytes > recentBytes; {
 		c.dropLocked(c.order.Back())
 	}
 }
 
 func (c *recent) dropLocked(e *list.Element) {
-	dropped := c.order.Remove(e).(recentChunk)
+	dropped := c.order.Remove(e).(recentPart)
 	delete(c.byID, dropped.id)
-	c.bytes -= len(dropped.b)
+	c.bytes -= dropped.bytes
 }
 
 func (c *recent) clear() {

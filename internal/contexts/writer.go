@@ -1,7 +1,6 @@
 package contexts
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"os"
@@ -60,8 +59,9 @@ type Writer struct {
 
 // A piece is a chunk to be stored.
 type piece struct {
-	id ID
-	*buffer
+	id  ID
+	b   []byte
+	buf *buffer // which is held, and has b
 }
 
 // File stores the content of a file, at most size bytes of it, or all if size
@@ -106,7 +106,7 @@ func (w *Writer) small(f io.Reader, size int) ([]Extent, int64, error) {
 		return hole(int64(n)), int64(n), nil
 	}
 	id := hash(buf.b)
-	return []Extent{{id, int64(n)}}, int64(n), w.add(id, buf)
+	return []Extent{{id, int64(n)}}, int64(n), w.add(piece{id, buf.b, buf})
 }
 
 // fromStart reads f from its start, if it is a file that has one.
@@ -132,20 +132,20 @@ func (w *Writer) chunk(data []byte) (ID, error) {
 	buf := newBuffer(len(data))
 	copy(buf.b, data)
 	id := hash(data)
-	return id, w.add(id, buf)
+	return id, w.add(piece{id, buf.b, buf})
 }
 
-// add takes a chunk, whose memory it frees.
-func (w *Writer) add(id ID, buf *buffer) error {
+// add takes a chunk, and lets go of its memory in the end.
+func (w *Writer) add(p piece) error {
 	w.mu.Lock()
-	if w.err != nil || w.fresh[id] {
+	if w.err != nil || w.fresh[p.id] {
 		defer w.mu.Unlock()
-		buf.free()
+		p.buf.free()
 		return w.err
 	}
-	w.fresh[id] = true
-	w.batch = append(w.batch, piece{id, buf})
-	w.bytes += len(buf.b)
+	w.fresh[p.id] = true
+	w.batch = append(w.batch, p)
+	w.bytes += len(p.b)
 	var full []piece
 	if len(w.batch) >= batchChunks || w.bytes >= batchBytes {
 		full = w.takeLocked()
@@ -181,7 +181,7 @@ func (w *Writer) store(batch []piece) error {
 
 func freeAll(batch []piece) {
 	for _, p := range batch {
-		p.free()
+		p.buf.free()
 	}
 }
 
@@ -224,14 +224,6 @@ func (w *Writer) forget(ids []ID, known func(i int) bool) {
 	}
 }
 
-// A packedPiece is a chunk as it is stored.
-type packedPiece struct {
-	id   ID
-	size int64
-	form byte
-	data []byte
-}
-
 // packAll packs those of a batch that are not known.
 func packAll(batch []piece, known []Location, scratch []byte) []packedPiece {
 	packed := make([]packedPiece, 0, len(batch))
@@ -239,11 +231,12 @@ func packAll(batch []piece, known []Location, scratch []byte) []packedPiece {
 		if known[i] != (Location{}) {
 			continue
 		}
-		form, data := pack(scratch, p.b)
-		if form == compressed && len(data) <= len(scratch) {
-			scratch = scratch[len(data):]
+		c := packedPiece{id: p.id, size: int64(len(p.b)), buf: p.buf}
+		if c.form, c.data = pack(scratch, p.b); c.form == compressed {
+			c.buf = nil
+			scratch = scratch[min(len(c.data), len(scratch)):]
 		}
-		packed = append(packed, packedPiece{p.id, int64(len(p.b)), form, data})
+		packed = append(packed, c)
 	}
 	return packed
 }
@@ -252,10 +245,10 @@ func packAll(batch []piece, known []Location, scratch []byte) []packedPiece {
 func (w *Writer) append(pieces []packedPiece) error {
 	w.packMu.Lock()
 	for _, p := range pieces {
-		w.packer.add(p.id, p.size, p.form, p.data)
+		w.packer.add(p)
 	}
 	var full *packer
-	if int64(len(w.packer.data.b)) >= packSize {
+	if w.packer.size >= packSize {
 		full, w.packer = w.packer, new(packer)
 	}
 	w.packMu.Unlock()
@@ -267,16 +260,16 @@ func (w *Writer) append(pieces []packedPiece) error {
 
 // put makes a pack durable, and then known.
 func (w *Writer) put(p *packer) error {
-	defer p.data.free()
+	ids := make([]ID, len(p.chunks))
+	for i, c := range p.chunks {
+		ids[i] = c.ID
+	}
+	defer p.free()
 	if err := w.failure(); err != nil {
 		return err
 	}
 	if err := w.repo.put(w.ctx, p); err != nil {
 		return err
-	}
-	ids := make([]ID, len(p.chunks))
-	for i, c := range p.chunks {
-		ids[i] = c.ID
 	}
 	w.forget(ids, func(int) bool { return true })
 	return nil
@@ -285,8 +278,8 @@ func (w *Writer) put(p *packer) error {
 // put stores a pack and tells the index. In this order: a pack that is not in
 // the index is garbage, while an index that knows more than there is would lie.
 func (r *Repo) put(ctx context.Context, p *packer) error {
-	k := p.finish(r.packs())
-	if err := r.blobs.Put(ctx, k.Name, bytes.NewReader(p.data.b), k.Size); err != nil {
+	k, blob := p.finish(r.packs())
+	if err := r.blobs.Put(ctx, k.Name, blob, k.Size); err != nil {
 		return err
 	}
 	return r.index.Add(ctx, k, p.chunks)
@@ -337,6 +330,9 @@ func (w *Writer) Close() error {
 		w.mu.Lock()
 		freeAll(w.takeLocked())
 		w.mu.Unlock()
+		w.packMu.Lock()
+		w.packer.free()
+		w.packMu.Unlock()
 		w.repo.gate.leave()
 	})
 	return nil
