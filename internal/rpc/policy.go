@@ -3,6 +3,8 @@ package rpc
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/agentbay/agentbay"
@@ -68,9 +70,6 @@ const (
 	downloadAsync   = "DownloadAsync"
 	forever         = "Lifecycle_Forever"
 )
-
-// lifecycles is after how many days files may be removed.
-var lifecycles = []int{1, 3, 5, 10, 15, 30, 90, 180, 360}
 
 // maxPolicy is how long the text of a policy may be.
 const maxPolicy = 64 << 10
@@ -190,16 +189,20 @@ func lifecycle(days int) string {
 	return fmt.Sprintf("Lifecycle_%dDays", days)
 }
 
+// lifecycleForm is such a word, as all clients spell it.
+var lifecycleForm = regexp.MustCompile(`(?i)^lifecycle_?([0-9]{1,4})_?days?$`)
+
+// daysNamed is the number of days in such a word. Which numbers there are is
+// the core's to say.
 func daysNamed(word string) (int, error) {
 	if word == "" || sameWord(word, forever) {
 		return 0, nil
 	}
-	for _, days := range lifecycles {
-		if sameWord(word, lifecycle(days)) {
-			return days, nil
-		}
+	found := lifecycleForm.FindStringSubmatch(word)
+	if found == nil {
+		return 0, unknownWord("lifecycle", word, forever+", Lifecycle_1Day, Lifecycle_3Days and so on")
 	}
-	return 0, unknownWord("lifecycle", word, fmt.Sprintf("%s, Lifecycle_1Day and Lifecycle_nDays for n of %v", forever, lifecycles[1:]))
+	return strconv.Atoi(found[1])
 }
 
 // lists is what is moved. Clients say with one empty path that it is everything.
