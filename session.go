@@ -138,4 +138,6 @@ type Service interface {
 	// DialPort connects to a TCP port of the session, as if from inside it.
 	// It is how everything that is not a tool reaches a session.
 	DialPort(ctx context.Context, id SessionID, port uint16) (io.ReadWriteCloser, error)
+
+	ContextService
 }

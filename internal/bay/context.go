@@ -174,20 +174,35 @@ func (c *caller) ClearContext(ctx context.Context, id agentbay.ContextID) (err e
 	return nil
 }
 
-// clearContext removes all files of a context that is Clearing. What is cut
-// short is done by the next start.
+// clearContext removes all files of a context that is Clearing, however often
+// that must be tried. What is cut short is done by the next start.
 func (b *Bay) clearContext(id agentbay.ContextID) {
+	for pause := time.Second; ; pause = min(2*pause, time.Minute) {
+		err := b.cleared(id)
+		if err == nil || agentbay.CodeOf(err) == agentbay.NotFound || b.ctx.Err() != nil {
+			return
+		}
+		b.Log.Error("context could not be cleared; it is tried again", "context", id, "err", gate.Scrub(err.Error()))
+		select {
+		case <-time.After(pause):
+		case <-b.ctx.Done():
+		}
+	}
+}
+
+// cleared is one try of clearContext.
+func (b *Bay) cleared(id agentbay.ContextID) error {
 	x, err := b.Store.Context(b.ctx, id)
 	if err != nil {
-		return // it is gone
+		return err
 	}
-	err = b.change(b.ctx, x, edit{reason: "clear", changes: only(contexts.Change{Remove: true})})
-	if err == nil {
-		err = b.Store.SetContextState(b.ctx, id, agentbay.ContextAvailable)
+	nothing := func(now contexts.Root) iter.Seq2[contexts.Change, error] {
+		return b.Data.repo(x.KeyID).Diff(b.ctx, now, contexts.Root{}, "")
 	}
-	if err != nil && agentbay.CodeOf(err) != agentbay.NotFound && b.ctx.Err() == nil {
-		b.Log.Error("context could not be cleared; it is tried again", "context", id, "err", gate.Scrub(err.Error()))
+	if err := b.change(b.ctx, x, edit{reason: "clear", changes: nothing}); err != nil {
+		return err
 	}
+	return b.Store.SetContextState(b.ctx, id, agentbay.ContextAvailable)
 }
 
 // file finds what a context has at a path of the caller's.

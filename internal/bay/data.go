@@ -124,7 +124,7 @@ func (b *Bay) commit(ctx context.Context, w *contexts.Writer, e edit) (contexts.
 			return contexts.Root{}, err
 		}
 		root, err := b.apply(ctx, w, x, e)
-		if !errors.Is(err, agentbay.Conflict) {
+		if err != errRaced {
 			return root, err
 		}
 	}
@@ -142,9 +142,10 @@ func (b *Bay) change(ctx context.Context, x store.Context, e edit) error {
 	return err
 }
 
-// apply is one try of commit.
-//
-// Conflict: the context was changed by somebody else meanwhile.
+// errRaced says that a context was changed by somebody else meanwhile.
+var errRaced = errors.New("the context was changed meanwhile")
+
+// apply is one try of commit, which may fail with errRaced.
 func (b *Bay) apply(ctx context.Context, w *contexts.Writer, x store.Context, e edit) (contexts.Root, error) {
 	old, err := contexts.ParseRoot(x.Root)
 	if err != nil {
@@ -157,10 +158,14 @@ func (b *Bay) apply(ctx context.Context, w *contexts.Writer, x store.Context, e 
 	if err := b.checkStorage(ctx, x, totals.Bytes); err != nil {
 		return root, err
 	}
-	return root, b.Store.Commit(ctx, store.Commit{
+	err = b.Store.Commit(ctx, store.Commit{
 		Context: e.context, Old: x.Root, New: root.String(), Files: totals.Files, Bytes: totals.Bytes,
 		SnapshotID: gate.NewSnapshotID(), Reason: e.reason, SessionID: e.session, Settles: e.settles, At: time.Now(),
 	})
+	if errors.Is(err, agentbay.Conflict) {
+		return root, errRaced
+	}
+	return root, err
 }
 
 // checkStorage refuses a context that grows beyond what its key may keep.

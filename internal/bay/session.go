@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/agentbay/agentbay"
@@ -30,6 +31,9 @@ type session struct {
 	tasks  []*task       // the last movement of files of each kind, oldest first; guarded by Bay.mu
 	named  int           // how many names mounts were given; guarded by Bay.mu
 	saving chan struct{} // closed when one try at saving what it wrote is over; nil if none is owed; guarded by Bay.mu
+
+	newsMu sync.Mutex
+	news   map[string]time.Time // when what was brought in came into the transfer context; guarded by newsMu
 
 	alive context.Context         // done when no call can go on; its cause says why
 	over  context.CancelCauseFunc // ends alive

@@ -75,7 +75,14 @@ func (c *caller) transferMove(req agentbay.SyncRequest, key string) move {
 }
 
 // bringIn writes files of a context to where they say in the session.
+//
+// Of a directory, that is what has come into the context since the last time:
+// files that went through it before may have been changed in the session.
 func (c *caller) bringIn(ctx context.Context, req agentbay.SyncRequest, key string, t *task) error {
+	s, err := c.running(ctx, req.Session)
+	if err != nil {
+		return err
+	}
 	x, err := c.context(ctx, req.Context)
 	if err != nil {
 		return err
@@ -95,15 +102,39 @@ func (c *caller) bringIn(ctx context.Context, req agentbay.SyncRequest, key stri
 			continue
 		}
 		found = true
+		if e.Path != key && !s.isNews(e) {
+			continue
+		}
 		if err := bringFileIn(ctx, repo, files, e, t); err != nil {
 			return explainFile(err, e.Path)
 		}
 		t.progress.Files.Add(1)
+		s.brought(e)
 	}
 	if !found {
 		return agentbay.Errorf(agentbay.NotFound, "context %s has no file at %s; put it there first", x.ID, shorten(req.Path))
 	}
 	return nil
+}
+
+// maxBrought bounds what a session remembers of what came in.
+const maxBrought = 10_000
+
+// isNews reports whether a file was not brought into the session as it is now.
+func (s *session) isNews(e contexts.Entry) bool {
+	s.newsMu.Lock()
+	defer s.newsMu.Unlock()
+	return !s.news[e.Path].Equal(e.Saved)
+}
+
+// brought remembers that a file was brought into the session.
+func (s *session) brought(e contexts.Entry) {
+	s.newsMu.Lock()
+	defer s.newsMu.Unlock()
+	if s.news == nil || len(s.news) >= maxBrought {
+		s.news = map[string]time.Time{}
+	}
+	s.news[e.Path] = e.Saved
 }
 
 // bringFileIn writes a file beside its place and then moves it there, so that

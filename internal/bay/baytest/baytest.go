@@ -5,11 +5,15 @@ package baytest
 import (
 	"context"
 	"log/slog"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/bay"
+	"github.com/agentbay/agentbay/internal/blob/dir"
+	"github.com/agentbay/agentbay/internal/contexts/index"
+	"github.com/agentbay/agentbay/internal/contexts/tree"
 	"github.com/agentbay/agentbay/internal/gate"
 	"github.com/agentbay/agentbay/internal/runtime"
 	"github.com/agentbay/agentbay/internal/store"
@@ -37,6 +41,7 @@ func New(t testing.TB, options ...func(*Bay)) *Bay {
 		Bay:    &bay.Bay{Store: db, Log: slog.New(slog.DiscardHandler)},
 	}
 	b.Bay.Images = b.Images
+	b.Bay.Data, b.Secret = NewData(t), []byte("sixteen bytes or more")
 	b.Runtimes = map[string]runtime.Runtime{"fake": b.Host}
 	for _, change := range options {
 		change(b)
@@ -46,6 +51,26 @@ func New(t testing.TB, options ...func(*Bay)) *Bay {
 	}
 	t.Cleanup(func() { b.stop(t) })
 	return b
+}
+
+// NewData makes a place for contexts that ends with the test.
+func NewData(t testing.TB) *bay.Data {
+	t.Helper()
+	blobs, err := dir.Open(filepath.Join(t.TempDir(), "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	chunks, err := index.Open(t.Context(), filepath.Join(t.TempDir(), "chunks.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { chunks.Close() })
+	trees, err := tree.OpenCache(filepath.Join(t.TempDir(), "trees"), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { trees.Close() })
+	return &bay.Data{Dir: t.TempDir(), Blobs: blobs, Chunks: chunks.Tenant, Trees: trees}
 }
 
 // stop shuts the bay down and ends all machines.

@@ -21,7 +21,7 @@ import (
 // has the images code_latest and linux_latest. It is called once a test; it may
 // return the same ones again, and sessions of others may be there.
 func Run(t *testing.T, open func(t *testing.T) (mine, other agentbay.Service)) {
-	for name, test := range map[string]func(*testing.T, agentbay.Service, agentbay.Service){
+	tests := map[string]func(*testing.T, agentbay.Service, agentbay.Service){
 		"CreateReturnsAWorkingSession":     createWorks,
 		"CreateRefusesWhatIsOutOfBounds":   createRefuses,
 		"UnknownSessionIsNotFound":         unknown,
@@ -41,7 +41,9 @@ func Run(t *testing.T, open func(t *testing.T) (mine, other agentbay.Service)) {
 		"ConcurrentCallsDoNotMix":          concurrent,
 		"MetricsAreAnswered":               metrics,
 		"ArgumentsThatDoNotFitAreAnswered": badArguments,
-	} {
+	}
+	maps.Copy(tests, contextTests)
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			mine, other := open(t)
 			test(t, mine, other)
