@@ -12,6 +12,18 @@
 // The first asks for an API key as the parameter Authorization, the others for
 // the session's token in the header X-Access-Token.
 //
+// # Actions of our own
+//
+// They are in the envelope of all actions, and what they answer with is named
+// as elsewhere:
+//
+//	CreateContext          Name                     makes a context; OperationConflict if there is one
+//	ListContextSnapshots   ContextId                the states that are kept of it, newest first
+//	RestoreContext         ContextId, SnapshotId    makes its files what they were
+//
+// DescribeContextFiles also takes Skip, how many entries to leave out, in the
+// place of PageNumber.
+//
 // # callTool and streamTool
 //
 // Both take the same body:
