@@ -39,9 +39,7 @@ func realTools(b *baytest.Bay) {
 
 func newSession(t *testing.T) *agentbay.Session {
 	t.Helper()
-	b := baytest.New(t, realTools)
-	client := newClient(t, serve(t, b), b.NewKey(t, "mine"))
-	s, err := client.Create(t.Context(), agentbay.SessionSpec{Image: "code_latest", Labels: map[string]string{"a": "b"}})
+	s, err := newBayClient(t).Create(t.Context(), agentbay.SessionSpec{Image: "code_latest", Labels: map[string]string{"a": "b"}})
 	if err != nil {
 		t.Fatal(err)
 	}
