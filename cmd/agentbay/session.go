@@ -22,19 +22,20 @@ func (a *app) sessionCommand() *cobra.Command {
 
 func (a *app) sessionCreate() *cobra.Command {
 	var spec agentbay.SessionSpec
+	var mounts []string
 	c := &cobra.Command{
 		Use:   "create",
 		Short: "Boot a session and print its ID",
 		Example: `  agentbay session create --image code_latest
-  agentbay session create --label team=blue --idle-timeout 1h`,
+  agentbay session create --label team=blue --idle-timeout 1h
+  agentbay session create --context my-project:/tmp/data`,
 		Args: cobra.NoArgs,
-		RunE: withContext(func(ctx context.Context, _ []string) error {
-			bay, err := a.client()
-			if err != nil {
+		RunE: a.withBay(func(ctx context.Context, bay *agentbay.Client, _ []string) (err error) {
+			spec.SDK = "agentbay command line"
+			if spec.Contexts, err = findMounts(ctx, bay, mounts); err != nil {
 				return err
 			}
-			spec.SDK = "agentbay command line"
-			info, err := bay.CreateSession(ctx, spec)
+			info, err := boot(ctx, bay, spec)
 			if err != nil {
 				return err
 			}
@@ -44,7 +45,32 @@ func (a *app) sessionCreate() *cobra.Command {
 	c.Flags().StringVar(&spec.Image, "image", agentbay.DefaultImage, "what the session boots from; \"agentbay image ls\" shows what there is")
 	c.Flags().StringToStringVar(&spec.Labels, "label", nil, "labels, key=value; may be repeated")
 	c.Flags().DurationVar(&spec.IdleTimeout, "idle-timeout", agentbay.DefaultIdleTimeout, "release the session after this long without a call")
+	c.Flags().StringArrayVar(&mounts, "context", nil, "show a context's files at a path and save what is written there, CONTEXT:PATH; may be repeated")
 	return c
+}
+
+// findMounts reads arguments CONTEXT:PATH as mounts.
+func findMounts(ctx context.Context, bay agentbay.ContextService, args []string) (mounts []agentbay.ContextMount, err error) {
+	for _, arg := range args {
+		at, err := findPlace(ctx, bay, arg)
+		if err != nil {
+			return nil, err
+		}
+		mounts = append(mounts, agentbay.ContextMount{Context: at.context.ID, Path: at.path, Policy: agentbay.DefaultSyncPolicy})
+	}
+	return mounts, nil
+}
+
+// boot makes a session, and waits for the files of its contexts.
+func boot(ctx context.Context, bay *agentbay.Client, spec agentbay.SessionSpec) (*agentbay.SessionInfo, error) {
+	if len(spec.Contexts) == 0 {
+		return bay.CreateSession(ctx, spec)
+	}
+	s, err := bay.Create(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	return s.Info(ctx)
 }
 
 // A sessionView is a session as it is printed.

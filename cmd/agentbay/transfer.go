@@ -90,17 +90,20 @@ func (d *download) get(ctx context.Context, f remoteFile) error {
 	if err := d.root.MkdirAll(filepath.Dir(f.name), 0o777); err != nil {
 		return d.failure(f, err)
 	}
-	if f.file.Link != "" {
-		return d.failure(f, d.link(f))
-	}
-	if f.file.Size > 0 {
-		d.tally.expect(f.file.Size)
-	}
-	if err := d.save(ctx, f); err != nil {
+	if err := d.copy(ctx, f); err != nil {
 		return d.failure(f, err)
 	}
 	d.tally.donef("%s as %s", f.file.Path, filepath.Join(d.dir, f.name))
 	return nil
+}
+
+// copy copies one file or link.
+func (d *download) copy(ctx context.Context, f remoteFile) error {
+	if f.file.Link != "" {
+		return d.link(f)
+	}
+	d.tally.expect(max(f.file.Size, 0))
+	return d.save(ctx, f)
 }
 
 // failure says which file could not be copied.
