@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
@@ -220,6 +221,30 @@ func TestMountGivesUp(t *testing.T) {
 		}
 		if err := <-failed; err != nil && !errors.Is(err, agentbay.NotFound) {
 			t.Errorf("Mount in a machine that is stopped meanwhile: %v, want %s", err, agentbay.NotFound)
+		}
+	})
+}
+
+// However far a Mount came whose caller lost patience, it can be repeated.
+func TestCancelledMountCanBeRepeated(t *testing.T) {
+	each(t, func(t *testing.T, l *lab) {
+		r := l.start("a")
+		for patience := time.Millisecond; ; patience *= 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			err := r.Mount(ctx, "a", l.data())
+			cancel()
+			if err == nil || errors.Is(err, agentbay.Conflict) {
+				break
+			}
+			if ctx.Err() == nil {
+				t.Fatalf("Mount: %v", err)
+			}
+		}
+		if got := l.ask(r, "a", "/read?path=/data/m/f"); got != "layer" {
+			t.Errorf("the machine reads %q, want %q", got, "layer")
+		}
+		if got := l.ask(r, "a", "/write?path=/data/m/g"); got != "" {
+			t.Errorf("writing: %s", got)
 		}
 	})
 }
