@@ -2,6 +2,8 @@ package oci
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
@@ -71,20 +73,26 @@ func runscCommand(o *Options, l *launch) []string {
 		"--overlay2", fmt.Sprintf("root:dir=%s,size=%d", l.machine.path(diskDir), l.spec.Limits.Disk),
 		"--gofer-network-namespace", l.emptyNetNS,
 		"--host-settings", "ignore",
-		"run", "-detach", "-pid-file", l.machine.path(pidFile), "-bundle", l.machine.path(bundleDir), containerID,
+		"run", "-detach", "-pid-file", l.machine.path(pidFile), "-bundle", l.machine.path(bundleDir), l.containerID(),
 	}
 }
 
 func runcCommand(_ *Options, l *launch) []string {
 	return []string{
 		"--root", l.stateRoot,
-		"run", "--detach", "--pid-file", l.machine.path(pidFile), "--bundle", l.machine.path(bundleDir), containerID,
+		"run", "--detach", "--pid-file", l.machine.path(pidFile), "--bundle", l.machine.path(bundleDir), l.containerID(),
 	}
 }
 
-// containerID is every machine's name to the OCI runtime, which looks for it
-// in a directory that holds no other.
-const containerID = "box"
+// containerID is the machine's name to the OCI runtime, which looks for it in a
+// directory that holds no other. It is no other machine's all the same: gVisor
+// remembers the path of its socket, which begins with the number of a file that
+// was open at the time, and by that number another machine's directory may be
+// found later.
+func (m *machine) containerID() string {
+	sum := sha256.Sum256([]byte(m.id))
+	return hex.EncodeToString(sum[:16]) // a socket's path must be short
+}
 
 // fdPath names an open file of this process for a child that does not inherit it.
 func fdPath(f *os.File) string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd()) }

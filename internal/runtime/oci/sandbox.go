@@ -140,7 +140,7 @@ func (m *machine) bindInside(ctx context.Context, stacks []*stack) (left bool, e
 	for _, c := range bindCapabilities {
 		args = append(args, "--cap", c)
 	}
-	args = append(args, containerID, guestPath, mountpoint.Command,
+	args = append(args, m.containerID(), guestPath, mountpoint.Command,
 		strconv.Itoa(int(m.rec.User.UID)), strconv.Itoa(int(m.rec.User.GID)))
 	for _, s := range stacks {
 		args = append(args, s.Name, s.Target)
