@@ -116,11 +116,14 @@ func describeSessionContexts(ctx context.Context, c *call, p sessionParams) (ans
 
 // mountsOf names the contexts that a session mounts, each once. What cannot be
 // listed is left out: the session is there all the same.
-func (c *call) mountsOf(ctx context.Context, id agentbay.SessionID) []mountData {
+func (c *call) mountsOf(ctx context.Context, s *agentbay.SessionInfo) []mountData {
 	list := []mountData{}
-	mounts, err := c.bay.ContextMounts(ctx, id)
+	if !s.State.Alive() {
+		return list
+	}
+	mounts, err := c.bay.ContextMounts(ctx, s.ID)
 	if err != nil {
-		c.door.Log.WarnContext(ctx, "no list of mounts", "session", id, "error", err)
+		c.door.Log.WarnContext(ctx, "no list of mounts", "session", s.ID, "error", err)
 	}
 	for _, m := range mounts {
 		d := mountData{string(m.Context), m.Name}

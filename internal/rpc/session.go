@@ -159,7 +159,7 @@ func getSession(ctx context.Context, c *call, p sessionParams) (answer, error) {
 	return answer{data: statusData{
 		sessionData: c.describe(ctx, s),
 		Status:      string(s.State),
-		Contexts:    c.mountsOf(ctx, s.ID),
+		Contexts:    c.mountsOf(ctx, s),
 	}}, nil
 }
 
