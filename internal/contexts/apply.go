@@ -276,9 +276,7 @@ func (b *builder) finish(ctx context.Context, old Root, oldPages []page) (Root, 
 	}
 	m := &manifest{}
 	for _, p := range b.pages {
-		if !m.add(p) {
-			return Root{}, Totals{}, agentbay.Errorf(agentbay.Exhausted, "the files are too large to be counted")
-		}
+		m.add(p)
 	}
 	root := old
 	if !slices.Equal(b.pages, oldPages) {
@@ -290,9 +288,17 @@ func (b *builder) finish(ctx context.Context, old Root, oldPages []page) (Root, 
 	return root, m.Totals, b.w.Flush(ctx)
 }
 
+// root stores the root of m.
 func (b *builder) root(m *manifest) (Root, error) {
 	if len(m.pages) == 0 {
 		return Root{}, nil
+	}
+	paths := 0
+	for _, p := range m.pages {
+		paths += len(p.first)
+	}
+	if paths > rootPaths {
+		return Root{}, errTooMany
 	}
 	id, err := b.w.chunk(encodeRoot(m))
 	return Root(id), err

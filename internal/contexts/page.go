@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io/fs"
-	"math"
 	"time"
 )
 
@@ -37,7 +36,7 @@ const (
 	listMax    = 1 << 14   // but at most so many
 	maxLists   = 4096
 	maxTarget  = 64 << 10
-	maxSize    = math.MaxInt64 / 4
+	maxSize    = 1 << 60
 	unixSetuid = 0o4000
 	unixSetgid = 0o2000
 	unixSticky = 0o1000
@@ -253,7 +252,7 @@ func (d *decoding) extents() []Extent {
 }
 
 func (d *decoding) extent() (e Extent) {
-	v := d.number(maxSize)
+	v := d.number(maxSize<<1 | 1)
 	e.Size = v >> 1
 	if v&1 != 0 {
 		if e.Chunk = d.id(); e.Size > maxPiece || e.Chunk == (ID{}) {

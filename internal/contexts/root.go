@@ -2,7 +2,6 @@ package contexts
 
 import (
 	"encoding/binary"
-	"math"
 )
 
 // A manifest is what a root chunk says: the pages, in order.
@@ -46,10 +45,11 @@ func decodeRoot(b []byte) (*manifest, error) {
 	before, paths := "", 0
 	for range n {
 		p := d.page(before)
-		if paths += len(p.first); d.err != nil || paths > rootPaths || !m.add(p) {
+		if paths += len(p.first); d.err != nil || paths > rootPaths {
 			d.fail()
 			return nil, d.err
 		}
+		m.add(p)
 		before = p.first
 	}
 	return m, d.end()
@@ -63,23 +63,27 @@ func (d *decoding) page(before string) (p page) {
 	p.first = d.path(before)
 	p.rows = d.number(int64(pageRows))
 	p.Files = d.number(p.rows)
-	p.Bytes = d.number(math.MaxInt64)
+	p.Bytes = d.number(mostBytes)
 	p.chunk = d.id()
 	return p
 }
 
-// add appends a page and reports whether the totals are numbers still.
-func (m *manifest) add(p page) bool {
+func (m *manifest) add(p page) {
 	m.pages = append(m.pages, p)
-	m.Files += p.Files
-	m.Bytes += p.Bytes
-	return m.Bytes >= 0
+	m.sum(p.Totals)
+}
+
+// mostBytes is as far as bytes are counted: sparse files can have any size.
+const mostBytes = 1 << 62
+
+func (t *Totals) sum(o Totals) {
+	t.Files += o.Files
+	t.Bytes = min(t.Bytes+o.Bytes, mostBytes)
 }
 
 // count adds an entry to the totals.
 func (t *Totals) count(e *Entry) {
 	if e.Kind != Dir {
-		t.Files++
-		t.Bytes += e.Size
+		t.sum(Totals{1, e.Size})
 	}
 }

@@ -124,10 +124,12 @@ func hole(size int64) []Extent {
 	return []Extent{{Size: size}}
 }
 
+var errTooMany = agentbay.Errorf(agentbay.Exhausted, "a context cannot have more files than this; delete some, or use another context")
+
 // chunk stores a part of a manifest.
 func (w *Writer) chunk(data []byte) (ID, error) {
 	if len(data) > maxPiece {
-		return ID{}, agentbay.Errorf(agentbay.Exhausted, "a context cannot have more files than this; delete some")
+		return ID{}, errTooMany
 	}
 	buf := newBuffer(len(data))
 	copy(buf.b, data)
