@@ -101,6 +101,9 @@ func (l layer) delta(ctx context.Context, from contexts.Root, dir string) (made,
 func (l layer) differing(ctx context.Context, from contexts.Root) iter.Seq2[contexts.Entry, error] {
 	return func(yield func(contexts.Entry, error) bool) {
 		for c, err := range l.repo.Diff(ctx, from, l.root, l.v.Selection.prefix) {
+			if errors.Is(err, agentbay.Internal) {
+				err = errWhole // nobody keeps the other state for us: it may have been collected
+			}
 			if err != nil {
 				yield(contexts.Entry{}, err)
 				return
