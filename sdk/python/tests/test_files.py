@@ -257,6 +257,15 @@ def test_a_watch_is_ready_when_its_mark_is_set(bay: TestBay, session: Session) -
     watch.join(10)
 
 
+def test_a_watch_ends_with_its_session(bay: TestBay, session: Session) -> None:
+    session.ws_url = ""
+    watch = session.file_system.watch_directory("/w", print, interval=0.01)
+    watch.start()
+    assert watch.ready_event.wait(10) and session.delete().success
+    watch.join(10)
+    assert not watch.is_alive()
+
+
 def test_a_failing_callback_does_not_end_the_watch(bay: TestBay, session: Session) -> None:
     session.ws_url = ""
     seen = Seen()

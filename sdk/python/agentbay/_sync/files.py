@@ -47,6 +47,7 @@ Edits = list[dict[str, str]]
 OnChange = Callable[[list[FileChangeEvent]], None]
 
 _MODES = ("overwrite", "append", "create_new")
+_GONE = "InvalidMcpSession.NotFound"
 _SUBSCRIBE_TIMEOUT = 15.0
 _STOP_CHECK = 0.1
 
@@ -320,8 +321,8 @@ class FileSystem:
         """Make a thread that calls callback with what changes below a directory.
 
         Start the thread, wait for its ready_event, and set its stop_event to
-        end it. Changes are pushed by the bay; where that does not work, they
-        are asked for every interval seconds.
+        end it; it also ends with the session. Changes are pushed by the bay;
+        where that does not work, they are asked for every interval seconds.
         """
 
         def watch(thread: WatchThread) -> None:
@@ -338,7 +339,7 @@ class FileSystem:
         interval: float,
         thread: WatchThread,
     ) -> None:
-        while not self._deliver_changes(path, _nobody):  # sets the mark
+        while not self._deliver_changes(path, _nobody, thread):  # sets the mark
             if _stopped(thread, interval):
                 return
         thread.ready_event.set()
@@ -356,7 +357,7 @@ class FileSystem:
         target = self.session._server_of("get_file_change") or "wuying_filesystem"
         with self.session._open_socket() as socket:
             subscription = self._subscribe(socket, target, path, callback)
-            self._deliver_changes(path, callback)  # what happened before the subscription
+            self._deliver_changes(path, callback, thread)  # what happened before the subscription
             while not thread.stop_event.is_set():
                 frame = socket.receive(_STOP_CHECK)
                 if frame is not None:
@@ -393,13 +394,15 @@ class FileSystem:
         thread: WatchThread,
     ) -> None:
         while not thread.stop_event.is_set():
-            self._deliver_changes(path, callback)
+            self._deliver_changes(path, callback, thread)
             _stopped(thread, interval)
 
-    def _deliver_changes(self, path: str, callback: OnChange) -> bool:
-        """Ask for changes once; returns whether they are known."""
+    def _deliver_changes(self, path: str, callback: OnChange, thread: WatchThread) -> bool:
+        """Ask for changes once; returns whether they are known. A session that is gone has no more."""
         changes = self.get_file_change(path)
-        if not changes.success:
+        if _GONE in changes.error_message:
+            thread.stop_event.set()
+        elif not changes.success:
             _log.warning("changes of %s are not known: %s", path, changes.error_message)
         elif changes.events:
             _call_back(callback, changes.events)

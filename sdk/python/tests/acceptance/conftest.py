@@ -93,6 +93,13 @@ def code_session(agent_bay: AgentBay) -> Iterator[Session]:
         yield session
 
 
+@pytest.fixture(scope="module")
+def linux_session(agent_bay: AgentBay) -> Iterator[Session]:
+    """A session of linux_latest, whose user is not root, shared by the tests of a module."""
+    with make(agent_bay, image_id="linux_latest") as session:
+        yield session
+
+
 @pytest.fixture(params=["link", "rpc"])
 def way(request: pytest.FixtureRequest, session: Session) -> Iterator[Session]:
     """The shared session, its tools called over its link, then through the endpoint."""

@@ -67,26 +67,25 @@ def test_any_path_that_the_user_may_write_is_fine(session: Session, tmp_path: Pa
     up = session.file_system.upload_file(str(tmp_path / "local"), remote)
     assert up.success, up
     assert session.file_system.read_file(remote).content == "content"
-    assert session.file_system.get_file_info(remote).file_info["owner"] == "wuying"
+    user = session.command.run("id -un").stdout.strip()
+    assert session.file_system.get_file_info(remote).file_info["owner"] == user
     down = session.file_system.download_file(remote, str(tmp_path / "back"))
     assert down.success and (tmp_path / "back").read_text() == "content"
     assert session.file_system.delete_file(remote).success
 
 
-@pytest.mark.parametrize(
-    "remote", ["/etc/shadow", "/root/x", "/proc/sysrq-trigger", "/tmp", "relative", "/tmp/a\0b", ""]
-)
+@pytest.mark.parametrize("remote", ["/etc/shadow", "/root/x", "/proc/sysrq-trigger", "/tmp", "/tmp/a\0b", ""])
 def test_a_path_that_the_user_may_not_write_is_a_failure(
-    session: Session, tmp_path: Path, remote: str
+    linux_session: Session, tmp_path: Path, remote: str
 ) -> None:
     (tmp_path / "local").write_text("content")
-    up = session.file_system.upload_file(str(tmp_path / "local"), remote)
+    up = linux_session.file_system.upload_file(str(tmp_path / "local"), remote)
     assert not up.success and up.error_message, up
 
 
-@pytest.mark.parametrize("remote", ["/no/such/file", "/etc/shadow", "/root/.bashrc", "relative", ""])
-def test_a_file_that_cannot_be_read_is_a_failure(session: Session, tmp_path: Path, remote: str) -> None:
-    down = session.file_system.download_file(remote, str(tmp_path / "back"))
+@pytest.mark.parametrize("remote", ["/no/such/file", "/etc/shadow", "/root/.bashrc", ""])
+def test_a_file_that_cannot_be_read_is_a_failure(linux_session: Session, tmp_path: Path, remote: str) -> None:
+    down = linux_session.file_system.download_file(remote, str(tmp_path / "back"))
     assert not down.success and down.error_message and list(tmp_path.iterdir()) == [], down
 
 
