@@ -90,7 +90,7 @@ func (l layer) settleLayer(top int, tmp, rel string) error {
 		return err
 	}
 	defer unix.Close(from)
-	to, err := l.mkdirs(top, rel)
+	to, _, err := l.mkdirs(top, rel)
 	if err != nil || to < 0 {
 		return err
 	}
@@ -98,44 +98,47 @@ func (l layer) settleLayer(top int, tmp, rel string) error {
 	return moveInto(from, to)
 }
 
-// mkdirs opens a directory below top, and makes what is missing of it. It
-// returns -1 if something else is there.
-func (l layer) mkdirs(top int, rel string) (int, error) {
-	fd, err := openBelow(top, "")
+// mkdirs opens a directory below top, and makes what is missing of it, which it
+// returns too. The directory is -1 if something else is there.
+func (l layer) mkdirs(top int, rel string) (fd int, made []string, err error) {
+	fd, err = openBelow(top, "")
 	if err != nil || rel == "" {
-		return fd, err
+		return fd, nil, err
 	}
+	at := ""
 	for name := range strings.SplitSeq(rel, "/") {
-		next, err := l.mkdirAt(fd, name)
+		next, isNew, err := l.mkdirAt(fd, name)
 		unix.Close(fd)
 		if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-			return -1, nil
+			return -1, made, nil
 		}
 		if err != nil {
-			return -1, err
+			return -1, made, err
 		}
-		fd = next
+		fd, at = next, join(at, name)
+		if isNew {
+			made = append(made, at)
+		}
 	}
-	return fd, nil
+	return fd, made, nil
 }
 
 // mkdirAt opens a directory, and makes it if it is missing.
-func (l layer) mkdirAt(dir int, name string) (int, error) {
+func (l layer) mkdirAt(dir int, name string) (fd int, made bool, err error) {
 	if err := unix.Mkdirat(dir, name, 0o755); err != nil {
 		if errors.Is(err, unix.EEXIST) {
-			return openDir(dir, name)
+			fd, err = openDir(dir, name)
 		}
-		return -1, err
+		return fd, false, err
 	}
-	fd, err := openDir(dir, name)
-	if err != nil {
-		return -1, err
+	if fd, err = openDir(dir, name); err != nil {
+		return -1, true, err
 	}
 	if err := errors.Join(unix.Fchown(fd, int(l.v.UID), int(l.v.GID)), unix.Fchmod(fd, 0o755)); err != nil {
 		unix.Close(fd)
-		return -1, err
+		return -1, true, err
 	}
-	return fd, nil
+	return fd, true, nil
 }
 
 // moveInto moves what is in one directory into another. Directories become one,
@@ -521,7 +524,7 @@ func (u *unpacker) openDirs(rel string) (int, error) {
 		if name == "" {
 			break
 		}
-		next, err := u.mkdirAt(fd, name)
+		next, _, err := u.mkdirAt(fd, name)
 		if fd != u.top {
 			unix.Close(fd)
 		}
@@ -624,13 +627,19 @@ func (l *loader) unpackOne(ctx context.Context, top int, e contexts.Entry) error
 	}
 	defer unix.Close(from)
 	target := l.target(e)
-	to, err := l.mkdirs(top, target)
+	to, made, err := l.mkdirs(top, target)
 	if err != nil || to < 0 {
 		return err
 	}
 	defer unix.Close(to)
 	if err := l.place(ctx, from, to, target); err != nil {
 		return err
+	}
+	for _, rel := range made {
+		dir, name := path.Split(rel)
+		if err := l.saw(strings.TrimSuffix(dir, "/"), []string{name}); err != nil {
+			return err
+		}
 	}
 	l.came = append(l.came, memo{rel: rel, flags: memoHidden, Entry: e})
 	return nil
