@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/agentbay/agentbay"
@@ -363,10 +364,7 @@ func (s *saga) survive(t *testing.T, w *world, done int, root contexts.Root) {
 	if done > 0 {
 		expect = s.states[done-1]
 	}
-	w.holds(t, root, expect)
-	w.collect(t, root)
-	w.tidy(t)
-	w.holds(t, root, expect)
+	w.survives(t, root, expect)
 	done, root, err := s.tell(w.Repo, done, root)
 	must(t, err)
 	w.tidy(t)
@@ -391,52 +389,128 @@ func TestEveryFaultOfTheIndexIsSurvived(t *testing.T) {
 	contexts.SmallPacks(t)
 	s := newSaga()
 	for _, killed := range []bool{false, true} {
-		for at, struck := 1, true; struck && !t.Failed(); at++ {
-			blobs, x := new(mem.Store), contextstest.NewIndex()
-			n := 0
-			x.Fault = func(method string) error {
-				if n++; n == at || killed && n > at {
-					return agentbay.Errorf(agentbay.Unavailable, "%s fails; this is a test", method)
+		for _, after := range []bool{false, true} {
+			for at, struck := 1, true; struck && !t.Failed(); at++ {
+				blobs, x := new(mem.Store), contextstest.NewIndex()
+				f := &faultyIndex{Index: x, at: at, killed: killed, after: after}
+				done, root, err := s.tell(contexts.New("tenant", blobs, f), 0, contexts.Root{})
+				if struck = f.calls.Load() >= int64(at); struck && err == nil {
+					t.Errorf("call %d of the index failed, and nobody was told", at)
 				}
-				return nil
+				s.survive(t, &world{contexts.New("tenant", blobs, x), blobs, x}, done, root)
 			}
-			done, root, err := s.tell(contexts.New("tenant", blobs, x), 0, contexts.Root{})
-			struck = n >= at
-			if struck && err == nil {
-				t.Errorf("call %d of the index failed, and nobody was told", at)
-			}
-			x.Fault = nil
-			s.survive(t, &world{contexts.New("tenant", blobs, x), blobs, x}, done, root)
 		}
 	}
 }
 
-func TestRewritingSurvivesEveryFault(t *testing.T) {
-	blobtest.Sweep(t, func(*testing.T) blob.Store { return new(mem.Store) }, func(t *testing.T, f *blobtest.Faulty) {
-		x := contextstest.NewIndex()
-		w := &world{contexts.New("tenant", f.Store, x), f.Store, x}
-		root, files := contexts.Root{}, map[string][]byte{}
-		for i := range 10 {
-			path, content := fmt.Sprint(i), noise(uint64(i), 1000)
-			files[path] = content
-			root = w.save(t, root, map[string][]byte{path: content})
-		}
-		contexts.New("tenant", f, x).Collect(t.Context(), one(root))
-		w.holds(t, root, files)
-		w.collect(t, root)
-		w.tidy(t)
-		w.holds(t, root, files)
-	})
+// A faultyIndex fails in one call, before or after it has taken effect, and, if
+// it is killed, in all after that.
+type faultyIndex struct {
+	contexts.Index
+	at            int
+	killed, after bool
+	calls         atomic.Int64
 }
 
-func TestADamagedPackIsNotRewritten(t *testing.T) {
-	w := newWorld()
-	root, files := contexts.Root{}, map[string][]byte{}
+var errFault = agentbay.Errorf(agentbay.Unavailable, "the index fails; this is a test")
+
+// run makes a call fail or not.
+func (f *faultyIndex) run(call func() error) error {
+	n := int(f.calls.Add(1))
+	if n < f.at || n > f.at && !f.killed {
+		return call()
+	}
+	if n == f.at && f.after {
+		if err := call(); err != nil {
+			return err
+		}
+	}
+	return errFault
+}
+
+func (f *faultyIndex) Find(ctx context.Context, ids []contexts.ID) (found []contexts.Location, err error) {
+	err = f.run(func() error { found, err = f.Index.Find(ctx, ids); return err })
+	return found, err
+}
+
+func (f *faultyIndex) Add(ctx context.Context, pack contexts.Pack, chunks []contexts.Chunk) error {
+	return f.run(func() error { return f.Index.Add(ctx, pack, chunks) })
+}
+
+func (f *faultyIndex) Packs(ctx context.Context) (packs []contexts.Pack, err error) {
+	err = f.run(func() error { packs, err = f.Index.Packs(ctx); return err })
+	return packs, err
+}
+
+func (f *faultyIndex) Live(ctx context.Context) error {
+	return f.run(func() error { return f.Index.Live(ctx) })
+}
+
+func (f *faultyIndex) Mark(ctx context.Context, ids []contexts.ID) error {
+	return f.run(func() error { return f.Index.Mark(ctx, ids) })
+}
+
+func (f *faultyIndex) Sweep(ctx context.Context) (packs []contexts.Pack, err error) {
+	err = f.run(func() error { packs, err = f.Index.Sweep(ctx); return err })
+	return packs, err
+}
+
+func (f *faultyIndex) Chunks(ctx context.Context, pack string) (chunks []contexts.Chunk, err error) {
+	err = f.run(func() error { chunks, err = f.Index.Chunks(ctx, pack); return err })
+	return chunks, err
+}
+
+func (f *faultyIndex) Move(ctx context.Context, old string, pack contexts.Pack, chunks []contexts.Chunk) error {
+	return f.run(func() error { return f.Index.Move(ctx, old, pack, chunks) })
+}
+
+// manySmallPacks is a state that is worth writing anew.
+func (w *world) manySmallPacks(t *testing.T) (root contexts.Root, files map[string][]byte) {
+	files = map[string][]byte{}
 	for i := range 10 {
 		path, content := fmt.Sprint(i), noise(uint64(i), 1000)
 		files[path] = content
 		root = w.save(t, root, map[string][]byte{path: content})
 	}
+	return root, files
+}
+
+func TestRewritingSurvivesEveryFaultOfTheBlobStore(t *testing.T) {
+	blobtest.Sweep(t, func(*testing.T) blob.Store { return new(mem.Store) }, func(t *testing.T, f *blobtest.Faulty) {
+		x := contextstest.NewIndex()
+		w := &world{contexts.New("tenant", f.Store, x), f.Store, x}
+		root, files := w.manySmallPacks(t)
+		contexts.New("tenant", f, x).Collect(t.Context(), one(root))
+		w.survives(t, root, files)
+	})
+}
+
+func TestRewritingSurvivesEveryFaultOfTheIndex(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for at, struck := 1, true; struck && !t.Failed(); at++ {
+			w := newWorld()
+			root, files := w.manySmallPacks(t)
+			f := &faultyIndex{Index: w.index, at: at, killed: true, after: after}
+			contexts.New("tenant", w.blobs, f).Collect(t.Context(), one(root))
+			struck = f.calls.Load() >= int64(at)
+			w.survives(t, root, files)
+		}
+	}
+}
+
+// survives checks that root can be read, before and after the next collection,
+// which leaves no garbage.
+func (w *world) survives(t *testing.T, root contexts.Root, files map[string][]byte) {
+	t.Helper()
+	w.holds(t, root, files)
+	w.collect(t, root)
+	w.tidy(t)
+	w.holds(t, root, files)
+}
+
+func TestADamagedPackIsNotRewritten(t *testing.T) {
+	w := newWorld()
+	root, _ := w.manySmallPacks(t)
 	bad := w.entries(t, root, "4")[0]
 	at, err := w.index.Find(t.Context(), []contexts.ID{bad.Extents[0].Chunk})
 	must(t, err)

@@ -15,10 +15,6 @@ import (
 
 // An Index keeps one tenant's chunks in memory.
 type Index struct {
-	// Fault, if it is not nil, is asked before each call, by the method's name,
-	// whether that fails. It may be set before the Index is used.
-	Fault func(method string) error
-
 	mu     sync.Mutex
 	chunks map[contexts.ID]contexts.Location // guarded by mu
 	packs  map[string]int64                  // their sizes; guarded by mu
@@ -45,15 +41,10 @@ func (x *Index) Calls(method string) int {
 	return x.calls[method]
 }
 
-// enter locks x, unless the call is to fail.
+// enter locks x for a call, unless ctx is done.
 func (x *Index) enter(ctx context.Context, method string) error {
 	if err := ctx.Err(); err != nil {
 		return err
-	}
-	if x.Fault != nil {
-		if err := x.Fault(method); err != nil {
-			return err
-		}
 	}
 	x.mu.Lock()
 	x.calls[method]++
