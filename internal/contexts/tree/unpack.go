@@ -285,6 +285,9 @@ func (s *source) ReadAt(b []byte, at int64) (int, error) {
 			return 0, errors.New("its index is too large")
 		}
 	}
+	if at < 0 || at > s.file.Size() {
+		return 0, io.EOF
+	}
 	if _, err := s.file.Seek(at, io.SeekStart); err != nil {
 		s.err = err
 		return 0, err
