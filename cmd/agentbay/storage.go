@@ -137,7 +137,8 @@ func (s *storage) open(ctx context.Context, a *app, o *storageOptions, log *slog
 }
 
 // openBlobs opens the directory or the bucket. A bucket that cannot be reached
-// now is no reason not to serve: sessions without contexts need none.
+// now is no reason not to serve, as sessions without contexts need none; one that
+// does not let us in is a mistake in the flags.
 func (a *app) openBlobs(ctx context.Context, o *storageOptions, log *slog.Logger) (blob.Store, error) {
 	if o.bucket.Endpoint == "" {
 		return dir.Open(cmp.Or(o.blobDir, a.path("blobs")))
@@ -147,9 +148,13 @@ func (a *app) openBlobs(ctx context.Context, o *storageOptions, log *slog.Logger
 		return nil, err
 	}
 	err = bucket.Check(ctx)
-	if errors.Is(err, agentbay.Unavailable) && ctx.Err() == nil {
+	switch {
+	case s3.Refused(err):
+		return nil, agentbay.Errorf(agentbay.Invalid, "%s", agentbay.MessageOf(err))
+	case errors.Is(err, agentbay.Unavailable):
 		log.Error("contexts cannot be used until their bucket can be reached", "bucket", o.bucket.String(), "err", err)
-		return bucket, nil
+	case err != nil:
+		return nil, err
 	}
-	return bucket, err
+	return bucket, nil
 }

@@ -66,6 +66,13 @@ func (s *Store) failure(ctx context.Context, err error, format string, args ...a
 	return agentbay.Wrap(fmt.Errorf("%s (%d): %w", answer.Code, answer.StatusCode, err), agentbay.Internal, "%s: %s", what, s.expand("{endpoint} refuses the request"))
 }
 
+// Refused reports whether a failure is what the server says of how the store is
+// set up, which only a person can change. Else it was not reached, or has failed.
+func Refused(err error) bool {
+	var answer minio.ErrorResponse
+	return errors.As(err, &answer) && refusals[answer.Code] != ""
+}
+
 // unreachable says why there was no answer.
 func (s *Store) unreachable(err error) string {
 	var (

@@ -82,6 +82,22 @@ func TestErrorsHaveTheCodeOfWhatToDo(t *testing.T) {
 	}
 }
 
+func TestWrongSettingsAreToldFromTrouble(t *testing.T) {
+	s, err := Open(Options{Endpoint: "http://127.0.0.1:1", Bucket: "agentbay", AccessKey: "key-a", SecretKey: "hidden"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, want := range map[string]bool{"NoSuchBucket": true, "SignatureDoesNotMatch": true, "SlowDown": false, "NoSuchKey": false} {
+		err := s.failure(t.Context(), minio.ErrorResponse{Code: code, StatusCode: 404}, "blob a")
+		if Refused(err) != want {
+			t.Errorf("%s is refused: %t, want %t", code, !want, want)
+		}
+	}
+	if err := s.Check(t.Context()); err == nil || Refused(err) {
+		t.Errorf("Check where nobody listens: %v, which is not refused", err)
+	}
+}
+
 func TestRangesAreAskedForAndChecked(t *testing.T) {
 	for _, test := range []struct {
 		offset, n int64
