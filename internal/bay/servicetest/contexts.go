@@ -550,13 +550,13 @@ func contextTransfer(t *testing.T, s, _ agentbay.Service) {
 	if theirs, err := s.TransferContext(t.Context(), two.ID); err != nil || theirs.Context == m.Context {
 		t.Errorf("another session's: %+v, %v", theirs, err)
 	}
-	write(t, s, one.ID, "/home/any/place/up.txt", "carried")
-	mustSync(t, s, agentbay.SyncRequest{Session: one.ID, Context: m.Context, Path: "/home/any/place/up.txt", Mode: agentbay.Upload})
-	if got := names(t, s, m.Context, "/home/any/place"); !slices.Equal(got, []string{"up.txt"}) {
+	write(t, s, one.ID, "/tmp/any/place/up.txt", "carried")
+	mustSync(t, s, agentbay.SyncRequest{Session: one.ID, Context: m.Context, Path: "/tmp/any/place/up.txt", Mode: agentbay.Upload})
+	if got := names(t, s, m.Context, "/tmp/any/place"); !slices.Equal(got, []string{"up.txt"}) {
 		t.Errorf("kept: %q", got)
 	}
-	mustSync(t, s, agentbay.SyncRequest{Session: two.ID, Context: m.Context, Path: "/home/any/place/up.txt", Mode: agentbay.Download})
-	if got := read(t, s, two.ID, "/home/any/place/up.txt"); got != "carried" {
+	mustSync(t, s, agentbay.SyncRequest{Session: two.ID, Context: m.Context, Path: "/tmp/any/place/up.txt", Mode: agentbay.Download})
+	if got := read(t, s, two.ID, "/tmp/any/place/up.txt"); got != "carried" {
 		t.Errorf("in the other session: %q", got)
 	}
 	missing := sync(t, s, agentbay.SyncRequest{Session: one.ID, Context: m.Context, Path: "/no/such/file", Mode: agentbay.Upload})
