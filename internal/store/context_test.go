@@ -266,6 +266,37 @@ func TestSnapshotsAreListedNewestFirst(t *testing.T) {
 	})
 }
 
+// A directory that is put file by file is one state, not thousands.
+func TestCommitsInARowAreOneSnapshot(t *testing.T) {
+	s, ctx := open(t, Memory), t.Context()
+	must(t, s.AddContext(ctx, newContext(1, "ak-1")))
+	root := ""
+	for n, x := range []struct {
+		at, since int64
+		reason    string
+	}{
+		{10, 10, "put"}, {11, 10, "put"}, {12, 10, "put"}, {13, 10, "delete"}, {14, 10, "put"}, {20, 20, "put"}, {21, 0, "put"}, {22, 20, "put"},
+	} {
+		next := fmt.Sprint("root-", n)
+		c := commit("SdkCtx-1", root, next, fmt.Sprint("snap-", x.at), x.at)
+		c.Reason = x.reason
+		if x.since > 0 {
+			c.Since = time.Unix(x.since, 0)
+		}
+		must(t, s.Commit(ctx, c))
+		root = next
+	}
+	all, err := s.Snapshots(ctx, "SdkCtx-1")
+	must(t, err)
+	var got []string
+	for _, x := range all {
+		got = append(got, x.ID)
+	}
+	if want := "snap-22 snap-20 snap-14 snap-13 snap-12"; strings.Join(got, " ") != want {
+		t.Errorf("snapshots %v, want %s", got, want)
+	}
+}
+
 func TestPruneKeepsTheNewAndTheCurrent(t *testing.T) {
 	for _, tc := range []struct {
 		name   string

@@ -26,7 +26,8 @@ type Commit struct {
 	Reason     string
 	SessionID  agentbay.SessionID // whose work it is; may be empty
 	At         time.Time
-	Settles    string // the mount of SessionID that is saved for good by this; may be empty
+	Settles    string    // the mount of SessionID that is saved for good by this; may be empty
+	Since      time.Time // the newest snapshot, if not older and of the same reason and session, gives way to this one; zero means none does
 }
 
 // Commit makes c.New the root of a context, keeps it as a snapshot and settles a
@@ -39,6 +40,9 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		if err := switchRoot(ctx, tx, c); err != nil {
 			return err
 		}
+		if err := giveWay(ctx, tx, c); err != nil {
+			return err
+		}
 		_, err := tx.ExecContext(ctx, "INSERT INTO snapshots (id, context_id, at, reason, session_id, root, files, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 			c.SnapshotID, c.Context, nanos(c.At), c.Reason, c.SessionID, c.New, c.Files, c.Bytes)
 		if err != nil || c.Settles == "" {
@@ -47,6 +51,16 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		_, err = tx.ExecContext(ctx, settle, c.SessionID, c.Settles)
 		return err
 	})
+}
+
+// giveWay forgets the newest snapshot if c continues it.
+func giveWay(ctx context.Context, tx *sql.Tx, c Commit) error {
+	if c.Since.IsZero() {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM snapshots WHERE seq = (SELECT max(seq) FROM snapshots WHERE context_id = ?) AND reason = ? AND session_id = ? AND at >= ?",
+		c.Context, c.Reason, c.SessionID, nanos(c.Since))
+	return err
 }
 
 func switchRoot(ctx context.Context, tx *sql.Tx, c Commit) error {
