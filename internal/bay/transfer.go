@@ -120,14 +120,14 @@ func (c *caller) bringIn(ctx context.Context, req agentbay.SyncRequest, key stri
 // maxBrought bounds what a session remembers of what came in.
 const maxBrought = 10_000
 
-// isNews reports whether a file was not brought into the session as it is now.
+// isNews reports whether the session never had a file as the context has it now.
 func (s *session) isNews(e contexts.Entry) bool {
 	s.newsMu.Lock()
 	defer s.newsMu.Unlock()
 	return !s.news[e.Path].Equal(e.Saved)
 }
 
-// brought remembers that a file was brought into the session.
+// brought remembers that the session has a file as the context has it.
 func (s *session) brought(e contexts.Entry) {
 	s.newsMu.Lock()
 	defer s.newsMu.Unlock()
@@ -190,6 +190,10 @@ func explainFile(err error, key string) error {
 // bringOut keeps the file, or the files of the directory, that the session has
 // at a path.
 func (c *caller) bringOut(ctx context.Context, req agentbay.SyncRequest, key string, t *task) error {
+	s, err := c.running(ctx, req.Session)
+	if err != nil {
+		return err
+	}
 	x, err := c.context(ctx, req.Context)
 	if err != nil {
 		return err
@@ -223,7 +227,13 @@ func (c *caller) bringOut(ctx context.Context, req agentbay.SyncRequest, key str
 			}
 		}
 	}})
-	return orInternal(err, "%s could not be kept; try again", shorten(req.Path))
+	if err != nil {
+		return orInternal(err, "%s could not be kept; try again", shorten(req.Path))
+	}
+	for _, f := range found {
+		s.brought(f.Entry) // the session has it
+	}
+	return nil
 }
 
 // cmpDot is a key as package io/fs names it.

@@ -559,6 +559,11 @@ func contextTransfer(t *testing.T, s, _ agentbay.Service) {
 	if got := read(t, s, two.ID, "/tmp/any/place/up.txt"); got != "carried" {
 		t.Errorf("in the other session: %q", got)
 	}
+	write(t, s, one.ID, "/tmp/any/place/up.txt", "changed since")
+	mustSync(t, s, agentbay.SyncRequest{Session: one.ID, Context: m.Context, Path: "/tmp/any/", Mode: agentbay.Download})
+	if got := read(t, s, one.ID, "/tmp/any/place/up.txt"); got != "changed since" {
+		t.Errorf("a directory was brought in, and with it what the session had sent: %q", got)
+	}
 	missing := sync(t, s, agentbay.SyncRequest{Session: one.ID, Context: m.Context, Path: "/no/such/file", Mode: agentbay.Upload})
 	if missing.State != agentbay.SyncFailed || !strings.Contains(missing.Error, "/no/such/file") {
 		t.Errorf("a file that is not there: %+v", missing)
