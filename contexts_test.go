@@ -140,3 +140,19 @@ func TestHistoryCrossesTheWire(t *testing.T) {
 		t.Errorf("the context is %+v, %v", info, err)
 	}
 }
+
+func TestAClearedContextIsEmpty(t *testing.T) {
+	c, ctx := newBayClient(t), t.Context()
+	x, err := c.CreateContext(ctx, "x")
+	must(t, err)
+	must(t, c.PutContextFile(ctx, x.ID, "/f", strings.NewReader("text")))
+	must(t, c.ClearContext(ctx, x.ID))
+	must(t, c.AwaitCleared(ctx, x.ID))
+	page, err := c.ContextFiles(ctx, x.ID, "/", 0, 0)
+	if err != nil || page.Total != 0 || len(page.Files) != 0 {
+		t.Errorf("the context has %+v, %v", page, err)
+	}
+	if err := c.AwaitCleared(ctx, "SdkCtx-none"); !errors.Is(err, agentbay.NotFound) {
+		t.Errorf("AwaitCleared of what is not there: %v, want NotFound", err)
+	}
+}

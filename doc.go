@@ -18,6 +18,13 @@
 //	defer session.Delete(ctx)
 //	out, err := session.Command("echo hello").Output(ctx)
 //
+// What is to outlive a session is kept in a context that it mounts:
+//
+//	project, err := bay.ContextNamed(ctx, "my-project", true)
+//	session, err := bay.Create(ctx, agentbay.SessionSpec{Contexts: []agentbay.ContextMount{
+//		{Context: project.ID, Path: "/tmp/persistent", Policy: agentbay.DefaultSyncPolicy},
+//	}})
+//
 // [Service] is everything a caller can ask of a bay. The server's core and the
 // Client both implement it and pass one contract suite.
 package agentbay

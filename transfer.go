@@ -252,6 +252,14 @@ func urlError(answer *http.Response) error {
 	return &Error{Code: codeOfStatus(answer.StatusCode), Message: said, RequestID: answer.Header.Get("X-Request-Id")}
 }
 
+// AwaitCleared waits until what ClearContext started is done.
+func (c *Client) AwaitCleared(ctx context.Context, id ContextID) error {
+	return until(ctx, func() (bool, error) {
+		info, err := c.Context(ctx, id)
+		return err == nil && info.State != ContextClearing, err
+	})
+}
+
 // MountContexts shows contexts in the session, and returns when their files are
 // there.
 func (s *Session) MountContexts(ctx context.Context, mounts ...ContextMount) error {
