@@ -43,6 +43,7 @@ type builder struct {
 	root, here *folder
 	jobs       chan job
 	entries    int          // that came
+	fresh      []string     // directories that were not there before, of buildOver
 	bytes      atomic.Int64 // of the disk
 
 	fail context.CancelCauseFunc
@@ -86,7 +87,7 @@ func build(ctx context.Context, dir string, v View, p *Progress, kind buildKind,
 		b.fail(err)
 	}
 	b.run(all)
-	return made{entries: b.entries, bytes: b.bytes.Load()}, context.Cause(ctx)
+	return made{entries: b.entries, bytes: b.bytes.Load(), fresh: b.fresh}, context.Cause(ctx)
 }
 
 // run makes everything, with several hands for files.
@@ -201,6 +202,9 @@ func (b *builder) mkdir(name string, e contexts.Entry) error {
 	}
 	if err != nil {
 		return err
+	}
+	if b.kind == buildOver {
+		b.fresh = append(b.fresh, f.rel)
 	}
 	return b.open(f, name)
 }

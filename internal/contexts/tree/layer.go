@@ -27,6 +27,7 @@ type made struct {
 	entries  int
 	bytes    int64 // of the disk
 	archives bool  // some were unpacked
+	fresh    []string
 }
 
 // full makes a layer with everything that is selected.

@@ -43,7 +43,11 @@ func Load(ctx context.Context, repo *contexts.Repo, root contexts.Root, t Tree, 
 		return err
 	}
 	if l.claimed > 0 {
-		if _, err := build(ctx, t.Merged, l.v, l.p, buildOver, l.meta(ctx), repo.Contents(ctx, l.claims())); err != nil {
+		m, err := build(ctx, t.Merged, l.v, l.p, buildOver, l.meta(ctx), repo.Contents(ctx, l.claims()))
+		if err != nil {
+			return err
+		}
+		if err := l.opaques(m.fresh); err != nil {
 			return err
 		}
 	}
@@ -125,6 +129,48 @@ func (l *loader) claims() iter.Seq2[contexts.Entry, error] {
 	}
 }
 
+// opaques remembers which directories hide what is below them though the session
+// did not mean that: because they were made anew, or because all that was
+// hidden has come.
+func (l *loader) opaques(fresh []string) error {
+	top, err := openTop(l.t.Upper)
+	if err != nil {
+		return failed(err, "load", l.t.Upper)
+	}
+	defer unix.Close(top)
+	for m, err := range memos(l.t.Memory) {
+		if err != nil {
+			return err
+		}
+		if m.is(memoClaim) && m.is(memoPut) && m.Kind == contexts.Dir {
+			fresh = append(fresh, m.rel)
+		}
+	}
+	slices.SortFunc(fresh, contexts.Compare)
+	for _, rel := range slices.Compact(fresh) {
+		if m, ok := opaqueAt(top, rel); ok {
+			l.came = append(l.came, m)
+		}
+	}
+	return nil
+}
+
+// opaqueAt returns the memo of a directory that hides what is below it.
+func opaqueAt(top int, rel string) (memo, bool) {
+	fd, err := openBelow(top, rel)
+	if err != nil {
+		return memo{}, false
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil || !isOpaque(fd) {
+		return memo{}, false
+	}
+	return memo{rel: rel, flags: memoStat | memoOpaque, inode: st.Ino, Entry: contexts.Entry{
+		Kind: contexts.Dir, Mode: fileMode(st.Mode), Modified: timeOf(st.Mtim),
+	}}, true
+}
+
 // settle notes that what was claimed has come, and what was unpacked.
 func (l *loader) settle() error {
 	if l.claimed == 0 && len(l.came) == 0 {
@@ -163,11 +209,6 @@ func come(known []memo) []memo {
 	}
 	m := known[i]
 	m.flags = 0
-	for _, k := range known[:i] {
-		if k.is(memoOpaque) && k.Kind == m.Kind {
-			m.flags, m.inode = memoOpaque, k.inode
-		}
-	}
 	return append([]memo{m}, slices.DeleteFunc(slices.Clone(known), func(k memo) bool { return !k.is(memoHidden) })...)
 }
 

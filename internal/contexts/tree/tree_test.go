@@ -570,3 +570,147 @@ func TestWhatIsDeletedStaysIfAskedFor(t *testing.T) {
 	s.save()
 	s.after2(map[string]string{"dir/a": "0", "dir/b": "1", "c": "0"})
 }
+
+// Two sessions at once, whatever they do: after a load, a session sees all that
+// is in the context, and has nothing to save.
+func TestALoadAfterASaveLeavesNothingToMove(t *testing.T) {
+	for seed := range uint64(10) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			w := newWorld(t)
+			p := &play{Rand: rand.New(rand.NewPCG(seed, 2)), s: w.session()}
+			for range 30 {
+				p.act()
+			}
+			p.s.save()
+			two := []*session{w.session(), w.session()}
+			for round := range 12 {
+				p.s = two[p.IntN(2)]
+				for range 10 {
+					p.act()
+				}
+				p.s.save()
+				p.s.load("")
+				all, here := seen(t, w.over(p.s.checkout(w.cache)).Merged), seen(t, p.s.Merged)
+				want, got := map[string]string{}, map[string]string{}
+				for e, err := range w.repo.Entries(t.Context(), w.head, "") {
+					must(t, err)
+					rel, _ := w.view.Selection.Rel(e.Path)
+					want[rel], got[rel] = all[rel], here[rel]
+				}
+				diff(t, fmt.Sprintf("seed %d, round %d", seed, round), got, want)
+				before := w.head
+				if n := p.s.changes(); n != 0 {
+					t.Errorf("seed %d, round %d: after a save and a load there are %d changes, want 0", seed, round, n)
+					for c, err := range w.repo.Diff(t.Context(), before, w.head, "") {
+						t.Errorf("%v %s %v", err, c.Path, c.Entry)
+					}
+				}
+				if t.Failed() {
+					return
+				}
+			}
+		})
+	}
+}
+
+func TestWhatIsNoFileIsLeftOut(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	must(t, unix.Mkfifo(s.path("pipe"), 0o644))
+	must(t, unix.Mknod(s.path("device"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 5))))
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+	must(t, err)
+	defer unix.Close(socket)
+	fd, err := unix.Open(s.Merged, unix.O_PATH, 0)
+	must(t, err)
+	defer unix.Close(fd)
+	must(t, unix.Bind(socket, &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/socket", fd)}))
+	s.write("file", "x")
+	p := s.save()
+	s.after2(map[string]string{"file": "x"})
+	if n := len(p.Warnings()); n != 3 {
+		t.Errorf("the warnings are %q, want one for each", p.Warnings())
+	}
+	if n := p.Files.Load(); n != 1 {
+		t.Errorf("%d files are counted, want 1", n)
+	}
+}
+
+// A tree deeper than any path is saved as far as paths go.
+func TestATreeDeeperThanAnyPathIsSavedAsFarAsPathsGo(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	dir, err := unix.Open(s.Merged, unix.O_DIRECTORY, 0)
+	must(t, err)
+	for range 30 {
+		name := strings.Repeat("d", 200)
+		must(t, unix.Mkdirat(dir, name, 0o755))
+		next, err := unix.Openat(dir, name, unix.O_DIRECTORY, 0)
+		must(t, err)
+		must(t, unix.Close(dir))
+		dir = next
+	}
+	must(t, unix.Close(dir))
+	s.write("file", "x")
+	if p := s.save(); len(p.Warnings()) != 1 {
+		t.Errorf("the warnings are %q, want one", p.Warnings())
+	}
+	s.after2(map[string]string{"file": "x"})
+}
+
+func TestAFileThatIsAlwaysWrittenToIsNotSavedTorn(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	s.write("log", strings.Repeat("x", 1<<20))
+	f, err := os.OpenFile(s.path("log"), os.O_WRONLY, 0)
+	must(t, err)
+	defer f.Close()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := byte(0); ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				f.WriteAt([]byte{i}, int64(i))
+			}
+		}
+	}()
+	_, err = s.trySave(t.Context(), new(tree.Progress))
+	close(stop)
+	<-stopped
+	if agentbay.CodeOf(err) != agentbay.Conflict || !strings.Contains(agentbay.MessageOf(err), "log") {
+		t.Errorf("save of a file that is always written to: %v, want Conflict with its name", err)
+	}
+	s.save()
+	s.after("a file that was closed")
+}
+
+// A session that moves its directories about, and puts links to the host in
+// their place, gets nothing of the host.
+func TestLinksAreNeverFollowed(t *testing.T) {
+	secret := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(secret, "f"), []byte("secret"), 0o600))
+	w := newWorld(t)
+	w.session().write2(t, map[string]string{"dir/f": "0"})
+	s := w.session()
+	w.session().write2(t, map[string]string{"dir/f": "1", "dir/g": "1"})
+	must(t, os.RemoveAll(s.path("dir")))
+	must(t, os.Symlink(secret, s.path("dir")))
+	s.load("")
+	if got := s.files(); got != "dir/f=1 dir/g=1" {
+		t.Errorf("after a load there is %q, want what was saved, in place of the link", got)
+	}
+	must(t, os.RemoveAll(s.path("dir")))
+	must(t, os.Symlink(secret, s.path("dir")))
+	s.save()
+	e, err := w.repo.Lookup(t.Context(), w.head, "tmp/data/dir")
+	must(t, err)
+	if e.Kind != contexts.Symlink || e.Target != secret {
+		t.Errorf("a link was saved as %+v", e)
+	}
+	if left, _ := os.ReadDir(secret); len(left) != 1 {
+		t.Errorf("a load wrote %v through a link", left)
+	}
+}

@@ -742,6 +742,10 @@ func (l *loader) saw(rel string, all []string) error {
 			continue
 		case contexts.File:
 			m.Size = st.Size
+		case contexts.Dir:
+			if o, ok := opaqueAt(dir, name); ok {
+				m.flags |= o.flags
+			}
 		case contexts.Symlink:
 			m.Mode = fs.ModePerm
 			if m.Target, err = readLink(dir, name); err != nil {
