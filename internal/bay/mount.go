@@ -63,6 +63,7 @@ func (c *caller) planMounts(ctx context.Context, wanted []agentbay.ContextMount)
 		}
 		list = append(list, m)
 	}
+	slices.SortStableFunc(list, func(a, b *mount) int { return contexts.Compare(a.target(), b.target()) }) // what is above comes first
 	return list, nil
 }
 
@@ -101,9 +102,9 @@ func (b *Bay) record(ctx context.Context, s *session, list []*mount) error {
 		return agentbay.Errorf(agentbay.Invalid, "a session can mount %d contexts; this one has %d", maxMounts, len(s.mounts))
 	}
 	for _, m := range list {
-		if slices.ContainsFunc(s.mounts, func(o *mount) bool { return o.target() == m.target() }) {
+		if err := s.freeLocked(m); err != nil {
 			b.mu.Unlock()
-			return occupied(m.Path)
+			return err
 		}
 	}
 	for _, m := range list {
@@ -117,6 +118,22 @@ func (b *Bay) record(ctx context.Context, s *session, list []*mount) error {
 		if err := b.Store.AddMount(ctx, m.Mount); err != nil {
 			b.unmount(ctx, s, list...)
 			return orInternal(err, "the mounts could not be recorded; try again")
+		}
+	}
+	return nil
+}
+
+// freeLocked refuses a mount where there is one, or above one, which it would hide.
+func (s *session) freeLocked(m *mount) error {
+	for _, o := range s.mounts {
+		rel, above := beneath(m.target(), o.target())
+		switch {
+		case !above:
+		case rel == "":
+			return occupied(m.Path)
+		default:
+			return agentbay.Errorf(agentbay.Conflict, "PathAlreadyBound: %s would hide %s, which is mounted below it; choose another path, or mount both when the session is made",
+				shorten(m.Path), shorten(o.Path))
 		}
 	}
 	return nil

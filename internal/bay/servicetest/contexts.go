@@ -26,6 +26,7 @@ var contextTests = map[string]func(*testing.T, agentbay.Service, agentbay.Servic
 	"DownloadBringsWhatOthersSaved":        contextDownload,
 	"BoundContextIsThereWhenBindReturns":   contextBind,
 	"OnePathIsBoundOnce":                   contextBindTwice,
+	"ContextsAreMountedInOneAnother":       contextNested,
 	"PolicyThatMeansNothingIsRefused":      contextBadPolicy,
 	"ManualPolicyMovesNothingByItself":     contextManual,
 	"OnlyTheWhiteListIsSaved":              contextWhiteList,
@@ -368,9 +369,31 @@ func contextBindTwice(t *testing.T, s, _ agentbay.Service) {
 	if !errors.Is(err, agentbay.Conflict) || !strings.Contains(agentbay.MessageOf(err), "PathAlreadyBound") {
 		t.Errorf("another context at the same path: %v", err)
 	}
+	err = s.MountContexts(t.Context(), info.ID, at(y.ID, "/tmp"))
+	if !errors.Is(err, agentbay.Conflict) || !strings.Contains(agentbay.MessageOf(err), "/tmp/place") {
+		t.Errorf("another context above it: %v; want Conflict, naming what it would hide", err)
+	}
 	_, err = s.CreateSession(t.Context(), agentbay.SessionSpec{Contexts: []agentbay.ContextMount{at(x.ID, "/tmp/p"), at(y.ID, "/tmp/p")}})
 	if !errors.Is(err, agentbay.Conflict) {
 		t.Errorf("two contexts at one path: %v, want Conflict", err)
+	}
+}
+
+func contextNested(t *testing.T, s, _ agentbay.Service) {
+	x, y := newContext(t, s), newContext(t, s)
+	mounts := []agentbay.ContextMount{at(y.ID, "/tmp/outer/in/ner"), at(x.ID, "/tmp/outer")}
+	one := create(t, s, agentbay.SessionSpec{Contexts: mounts})
+	write(t, s, one.ID, "/tmp/outer/a", "of x")
+	write(t, s, one.ID, "/tmp/outer/in/ner/b", "of y")
+	end(t, s, one.ID)
+	if got := names(t, s, x.ID, "/tmp/outer/in/ner"); len(got) != 0 {
+		t.Errorf("the outer context has %q of the inner one", got)
+	}
+	two := create(t, s, agentbay.SessionSpec{Contexts: mounts})
+	for path, want := range map[string]string{"/tmp/outer/a": "of x", "/tmp/outer/in/ner/b": "of y"} {
+		if got := read(t, s, two.ID, path); got != want {
+			t.Errorf("%s in the next session: %q, want %q", path, got, want)
+		}
 	}
 }
 
