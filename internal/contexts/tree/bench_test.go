@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -151,5 +152,14 @@ func BenchmarkSquash(b *testing.B) {
 			w.checkout(w.cache)
 		}
 		return func() { w.flat(w.cache) }
+	})
+}
+
+// What cp -a takes, to compare a first save and a first checkout with.
+func BenchmarkCopy(b *testing.B) {
+	each(b, func(b *testing.B, s shape) func() {
+		from, to := b.TempDir(), b.TempDir()
+		s.grow(b, from)
+		return func() { must(b, exec.Command("cp", "-a", from, to).Run()) }
 	})
 }

@@ -217,6 +217,7 @@ func (v View) lineage() string {
 		h.Write([]byte(s))
 	}
 	text(v.Tenant)
+	text(string(v.Context))
 	text(v.Selection.prefix)
 	for _, p := range v.Selection.parts {
 		text(p.path)

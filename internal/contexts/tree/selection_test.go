@@ -11,17 +11,17 @@ import (
 
 func TestKey(t *testing.T) {
 	for path, want := range map[string]string{
-		"/tmp//data/":          "tmp/data",
-		"tmp/data":             "tmp/data",
-		"/":                    "",
-		"":                     "",
-		"/a/./b":               "a/b",
-		`c:\Users\x`:           "C:/Users/x",
-		"C:/Users/x/":          "C:/Users/x",
-		`/c:\Users\\x`:         "C:/Users/x",
-		"d:":                   "D:",
-		`/tmp/back\slash`:      `tmp/back\slash`,
-		"/tmp/c:/x":            "tmp/c:/x",
+		"/tmp//data/":         "tmp/data",
+		"tmp/data":            "tmp/data",
+		"/":                   "",
+		"":                    "",
+		"/a/./b":              "a/b",
+		`c:\Users\x`:          "C:/Users/x",
+		"C:/Users/x/":         "C:/Users/x",
+		`/c:\Users\\x`:        "C:/Users/x",
+		"d:":                  "D:",
+		`/tmp/back\slash`:     `tmp/back\slash`,
+		"/tmp/c:/x":           "tmp/c:/x",
 		"/home/wuying/下载/a b": "home/wuying/下载/a b",
 	} {
 		got, err := tree.Key(path)

@@ -24,7 +24,8 @@ import (
 
 // A View is what a mount shows of a context, and to whom.
 type View struct {
-	Tenant    string // whose context it is; tenants share no directory
+	Tenant    string             // whose context it is; tenants share no directory
+	Context   agentbay.ContextID // which one: a new state of it is made of its last one
 	Selection Selection
 	Extract   agentbay.ExtractPolicy
 	UID, GID  uint32 // who the files belong to
