@@ -25,12 +25,12 @@ func cuts(b []byte) (lengths []int) {
 }
 
 func TestChunksHaveTheirSizes(t *testing.T) {
-	lengths := cuts(random(1, 256<<20))
+	lengths := cuts(random(1, 96<<20))
 	slices.Sort(lengths[:len(lengths)-1])
 	if least, most := lengths[0], lengths[len(lengths)-2]; least < minChunk || most > maxChunk {
 		t.Errorf("chunks of %d to %d bytes", least, most)
 	}
-	average := 256 << 20 / len(lengths)
+	average := 96 << 20 / len(lengths)
 	if average < avgChunk*3/4 || average > avgChunk*4/3 {
 		t.Errorf("chunks have %d bytes on average", average)
 	}

@@ -3,7 +3,7 @@ package contexts
 // Files are cut into chunks of these sizes. Small ones make small changes cheap;
 // large ones make the index small and reading fast.
 const (
-	minChunk = 128 << 10
+	minChunk = 256 << 10
 	avgChunk = 512 << 10
 	maxChunk = 2 << 20
 )

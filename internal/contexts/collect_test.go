@@ -296,7 +296,7 @@ type saga struct {
 }
 
 func newSaga() *saga {
-	big := noise(100, 700_000)
+	big := noise(100, 600_000)
 	one := map[string][]byte{"a": noise(1, 2000), "d/b": []byte(strings.Repeat("b", 5000)), "d/big": big, "e": {}}
 	two := maps.Clone(one)
 	two["a"], two["d/c"] = noise(2, 3000), noise(3, 100)

@@ -72,7 +72,7 @@ type Entry struct {
 	Modified time.Time
 	Saved    time.Time // when it came into the context in this form
 	Outside  bool      // it was put by URL, not saved by a session
-	Packed   bool      // it is an archive that stands for the tree it is in (see [Options].Archive)
+	Packed   bool      // it is an archive that stands for the tree it is in
 	Target   string    // of a Symlink
 	Size     int64     // of a File
 	Extents  []Extent  // of a File, in order

@@ -13,5 +13,5 @@ func SmallPages(t *testing.T) {
 func SmallPacks(t *testing.T) {
 	size := packSize
 	t.Cleanup(func() { packSize = size })
-	packSize = 200_000
+	packSize = 100_000
 }

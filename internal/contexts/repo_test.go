@@ -171,12 +171,12 @@ func TestFilesAreReadAsTheyWereWritten(t *testing.T) {
 		"empty":      {},
 		"byte":       {7},
 		"text":       []byte(strings.Repeat("the same again and again\n", 40_000)),
-		"noise":      noise(1, 300_000),
+		"noise":      noise(1, 700_000),
 		"large":      noise(2, 9_000_000),
 		"zeros":      make([]byte, 5_000_000),
 		"mixed":      slices.Concat(make([]byte, 3<<20), noise(3, 2<<20), make([]byte, 3<<20)),
-		"just small": noise(4, 128<<10),
-		"not small":  noise(5, 128<<10+1),
+		"just small": noise(4, 256<<10),
+		"not small":  noise(5, 256<<10+1),
 	}
 	root := w.save(t, contexts.Root{}, files)
 	w.holds(t, root, files)

@@ -27,7 +27,7 @@ func (r *Repo) Writer(ctx context.Context) (*Writer, error) {
 	return &Writer{
 		repo: r, ctx: ctx, stop: stop,
 		hashing: make(chan struct{}, workers),
-		storing: make(chan struct{}, workers),
+		storing: make(chan struct{}, workers+1), // some of which wait for the disk
 		fresh:   map[ID]bool{},
 		packer:  new(packer),
 	}, nil
@@ -36,7 +36,7 @@ func (r *Repo) Writer(ctx context.Context) (*Writer, error) {
 // A Writer stores chunks. Its methods may be called concurrently. Once one has
 // failed, all do.
 //
-// It uses memory for some packs, whatever it is given: about 64 MB on two cores.
+// It uses memory for some packs, whatever it is given: about 100 MB on two cores.
 type Writer struct {
 	repo    *Repo
 	ctx     context.Context // of what is done in the background, until Close
