@@ -24,7 +24,7 @@ type Collected struct {
 // empty, and blobs that were never finished. Packs that are mostly garbage, and
 // small ones when there are many, are written anew. It may be killed at any
 // time; the next one goes on. When something else begins to use the Repo,
-// Collect gives way.
+// Collect gives way; so what yields the roots must not use it.
 //
 // Conflict: the Repo is in use; try again later.
 // Internal: a root cannot be read; nothing was removed.

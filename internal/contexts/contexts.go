@@ -1,6 +1,6 @@
-// Package contexts turns directories into blobs and back: chunks, manifests,
-// and what a sync policy selects. Whose a context is, and when it is saved, is
-// decided elsewhere.
+// Package contexts keeps the files of contexts as blobs: chunks, packs and
+// manifests. Package tree below makes directories of them and saves what changed
+// there. Whose a context is, and when it is saved, is decided elsewhere.
 //
 // A state of a context is an immutable manifest: its entries in the order of
 // their paths, cut into pages at places that the entries themselves determine,
