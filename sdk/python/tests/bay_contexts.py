@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -23,6 +24,7 @@ class Contexts:
 
     def __init__(self) -> None:
         self.contexts: dict[str, dict[str, Any]] = {}
+        self.changing = threading.RLock()  # held from reading what is kept to changing it
         self.kept: dict[str, dict[str, bytes]] = {}  # context, path
         self.mounts: dict[str, list[dict[str, str]]] = {}  # session
         self.tasks: dict[str, list[dict[str, Any]]] = {}  # session
@@ -141,10 +143,11 @@ class Contexts:
         return {"Data": items, "Count": len(names)}
 
     def do_DeleteContextFile(self, call: Call) -> Answer:
-        files = self.kept[self._context(call)["Id"]]
-        if call["FilePath"] not in files:
-            raise self.refused(200, "NotFound", "there is no such file")  # type: ignore[call-arg]
-        self.change(call["ContextId"], {p: b for p, b in files.items() if p != call["FilePath"]})
+        with self.changing:
+            files = self.kept[self._context(call)["Id"]]
+            if call["FilePath"] not in files:
+                raise self.refused(200, "NotFound", "there is no such file")  # type: ignore[call-arg]
+            self.change(call["ContextId"], {p: b for p, b in files.items() if p != call["FilePath"]})
         return {}
 
     def do_GetContextFileUploadUrl(self, call: Call) -> Answer:
@@ -162,7 +165,8 @@ class Contexts:
             return self.object_status, b"the ticket has expired"
         context_id, path = unquote(target).removeprefix("/objects/").split("/", 1)
         if method == "PUT":
-            self.change(context_id, {**self.kept[context_id], "/" + path: body})
+            with self.changing:
+                self.change(context_id, {**self.kept[context_id], "/" + path: body})
             return 200, b""
         found = self.kept[context_id].get("/" + path)
         return (404, b"not found") if found is None else (200, found)
@@ -206,24 +210,26 @@ class Contexts:
 
     def do_SyncContext(self, call: Call) -> Answer:
         mode = call.get("Mode", "upload")
-        if "Path" in call:
-            self.begin(call["SessionId"], call["ContextId"], call["Path"], mode)
-            return {}
-        for mount in self.mounts[call["SessionId"]]:
-            self.begin(call["SessionId"], mount["ContextId"], mount["Path"], mode)
+        with self.changing:
+            if "Path" in call:
+                self.begin(call["SessionId"], call["ContextId"], call["Path"], mode)
+                return {}
+            for mount in self.mounts[call["SessionId"]]:
+                self.begin(call["SessionId"], mount["ContextId"], mount["Path"], mode)
         return {}
 
     def do_GetContextInfo(self, call: Call) -> Answer:
         wanted = {"contextId": "ContextId", "path": "Path", "taskType": "TaskType"}
-        found = [
-            task
-            for task in self.tasks.get(call["SessionId"], [])
-            if all(call.get(param, task[key]) == task[key] for key, param in wanted.items())
-        ]
-        for task in found:
-            task["looks"] += 1
-            if task["status"] == "Running" and task["looks"] >= self.looks_until_done:
-                self._finish(task)
+        with self.changing:
+            found = [
+                task
+                for task in self.tasks.get(call["SessionId"], [])
+                if all(call.get(param, task[key]) == task[key] for key, param in wanted.items())
+            ]
+            for task in found:
+                task["looks"] += 1
+                if task["status"] == "Running" and task["looks"] >= self.looks_until_done:
+                    self._finish(task)
         status = json.dumps([{"type": "data", "data": json.dumps(found)}])
         return {"Data": {"ContextStatus": status}}
 
@@ -241,7 +247,8 @@ class Contexts:
 
     def do_GetAndLoadInternalContext(self, call: Call) -> Answer:
         assert call["ContextTypes.1"] == "file_transfer"
-        hidden = next((c for c in self.contexts.values() if c["Name"] == "hidden"), None)
-        hidden = hidden or self.add_context("hidden")
+        with self.changing:
+            hidden = next((c for c in self.contexts.values() if c["Name"] == "hidden"), None)
+            hidden = hidden or self.add_context("hidden")
         place = {"ContextId": hidden["Id"], "ContextPath": "/tmp/file-transfer"}
         return {"Data": [{**place, "ContextType": "file_transfer"}]}
