@@ -243,6 +243,9 @@ func (f *folder) release() {
 }
 
 func (f *folder) finish() error {
+	if f.found && f.up == nil {
+		return nil
+	}
 	if f.found {
 		return setTimes(f.fd, f.entry.Modified)
 	}

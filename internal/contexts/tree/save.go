@@ -90,7 +90,9 @@ func (s *saver) look() (found bool, err error) {
 		return err
 	}}
 	err = m.run()
-	s.p.forget()
+	if found { // the warnings will come again
+		s.p.forget()
+	}
 	return found, err
 }
 
@@ -398,7 +400,8 @@ func newChanges(t Tree) (*Changes, error) {
 	return &Changes{sel: t.Selection, memory: t.Memory, path: file.Name(), file: file}, nil
 }
 
-// Len returns how many changes there are.
+// Len returns how many changes there are. If there are none, Settled spares the
+// next Save the reading of what only looks changed.
 func (c *Changes) Len() int { return c.n }
 
 // All yields the changes, as [contexts.Repo.Apply] takes them, as often as asked.

@@ -82,7 +82,7 @@ func (p *Progress) warn(format string, args ...any) {
 	}
 }
 
-// forget drops the warnings, because they will come again.
+// forget drops the warnings.
 func (p *Progress) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

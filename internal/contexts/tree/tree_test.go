@@ -625,6 +625,9 @@ func TestWhatIsNoFileIsLeftOut(t *testing.T) {
 	must(t, err)
 	defer unix.Close(fd)
 	must(t, unix.Bind(socket, &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d/socket", fd)}))
+	if p := s.save(); len(p.Warnings()) != 3 {
+		t.Errorf("with nothing else there, the warnings are %q, want one for each", p.Warnings())
+	}
 	s.write("file", "x")
 	p := s.save()
 	s.after2(map[string]string{"file": "x"})
