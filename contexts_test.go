@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,9 +107,10 @@ func TestPoliciesCrossTheWire(t *testing.T) {
 	if err != nil || len(got) != len(want) {
 		t.Fatalf("the session mounts %+v, %v", got, err)
 	}
-	for i, m := range got {
-		if m.Context != x.ID || m.Path != want[i].Path || m.Name != "x" || m.BoundAt.IsZero() || !reflect.DeepEqual(m.Policy, want[i].Policy) {
-			t.Errorf("mount %d is\n%+v\nwant\n%+v", i, m, want[i])
+	for _, w := range want {
+		i := slices.IndexFunc(got, func(m agentbay.ContextMount) bool { return m.Path == w.Path })
+		if i < 0 || got[i].Context != x.ID || got[i].Name != "x" || got[i].BoundAt.IsZero() || !reflect.DeepEqual(got[i].Policy, w.Policy) {
+			t.Errorf("the mounts are\n%+v\nwant\n%+v", got, w)
 		}
 	}
 	if _, err := c.CreateSession(ctx, agentbay.SessionSpec{Contexts: []agentbay.ContextMount{{Context: x.ID, Path: "/tmp/\xff"}}}); !errors.Is(err, agentbay.Invalid) {
