@@ -136,7 +136,8 @@ func (a *app) keySwitch(verb, short string, disabled bool) *cobra.Command {
 }
 
 func (a *app) keyRemove() *cobra.Command {
-	return &cobra.Command{
+	var withContexts bool
+	c := &cobra.Command{
 		Use:     "rm ID|NAME...",
 		Aliases: []string{"delete"},
 		Short:   "Delete API keys; sessions they made stay until they are idle",
@@ -144,10 +145,26 @@ func (a *app) keyRemove() *cobra.Command {
 		Args:    cobra.MinimumNArgs(1),
 		RunE: withContext(func(ctx context.Context, args []string) error {
 			return a.eachKey(ctx, args, "deleted", func(s *store.Store, k store.Key) error {
-				return s.DeleteKey(ctx, k.ID)
+				return removeKey(ctx, s, k, withContexts)
 			})
 		}),
 	}
+	c.Flags().BoolVar(&withContexts, "contexts", false, "delete what they keep in contexts as well")
+	return c
+}
+
+// removeKey deletes a key, and its contexts only if that is meant: nobody else
+// can reach them.
+func removeKey(ctx context.Context, s *store.Store, k store.Key, withContexts bool) error {
+	page, err := s.Contexts(ctx, k.ID, agentbay.ContextQuery{Limit: 1})
+	if err != nil {
+		return err
+	}
+	if page.Total > 0 && !withContexts {
+		err := agentbay.Errorf(agentbay.Conflict, "API key %q keeps files in %d contexts, which nobody else can reach", k.Name, page.Total)
+		return hinted{err, "--contexts deletes them with it; `agentbay apikey disable` turns the key away and keeps them"}
+	}
+	return s.DeleteKey(ctx, k.ID)
 }
 
 // eachKey does one thing to every key named.

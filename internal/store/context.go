@@ -158,6 +158,21 @@ func (s *Store) DeleteContext(ctx context.Context, id agentbay.ContextID) error 
 	})
 }
 
+// deleteContexts forgets all contexts of a key that is deleted. An empty one stays
+// in their place, so that [Store.EachContext] tells whose data may be removed.
+func deleteContexts(ctx context.Context, tx *sql.Tx, keyID string) error {
+	res, err := tx.ExecContext(ctx, "DELETE FROM contexts WHERE key_id = ?", keyID)
+	if err != nil {
+		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO contexts ("+contextColumns+") VALUES (?, ?, '', '', ?, 0, 0, '', 0, 0)",
+		"deleted-"+keyID, keyID, agentbay.ContextAvailable)
+	return err
+}
+
 // ContextBytes returns how much the files of a key's contexts hold in all,
 // hidden ones included.
 func (s *Store) ContextBytes(ctx context.Context, keyID string) (n int64, err error) {

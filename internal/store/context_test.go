@@ -390,6 +390,33 @@ func TestDeletedContextLeavesOnlyItsMounts(t *testing.T) {
 	})
 }
 
+// What is left tells a sweep whose data may be removed.
+func TestContextsGoWithTheirKey(t *testing.T) {
+	s, ctx := open(t, Memory), t.Context()
+	for n, key := range []string{"ak-1", "ak-1", "ak-2"} {
+		must(t, s.AddContext(ctx, newContext(n, key)))
+	}
+	hidden := newContext(9, "ak-1")
+	hidden.Hidden = "transfer"
+	must(t, s.AddContext(ctx, hidden))
+	must(t, s.Commit(ctx, commit("SdkCtx-1", "", "aa", "snap-1", 1)))
+	for _, id := range []string{"ak-1", "ak-3"} {
+		must(t, s.AddKey(ctx, Key{ID: id, Name: id, Hash: id}))
+		must(t, s.DeleteKey(ctx, id))
+	}
+	left := map[string][]string{}
+	for c, err := range s.EachContext(ctx) {
+		must(t, err)
+		left[c.KeyID] = append(left[c.KeyID], string(c.ID))
+	}
+	if want := "map[ak-1:[deleted-ak-1] ak-2:[SdkCtx-2]]"; fmt.Sprint(left) != want {
+		t.Errorf("left: %v, want %s", left, want)
+	}
+	for root, err := range s.AllRoots(ctx, "ak-1") {
+		t.Errorf("the deleted key needs %q, %v", root, err)
+	}
+}
+
 func TestMountComesBackAsItWas(t *testing.T) {
 	both(t, func(t *testing.T, s *Store) {
 		ctx := t.Context()

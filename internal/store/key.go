@@ -92,10 +92,20 @@ func (s *Store) TouchKey(ctx context.Context, id string, at time.Time) error {
 	return err
 }
 
-// DeleteKey forgets a key. What it made is no longer reachable.
+// DeleteKey forgets a key and its contexts for good. Its sessions are no longer
+// reachable.
 func (s *Store) DeleteKey(ctx context.Context, id string) error {
-	n, err := s.exec(ctx, "DELETE FROM api_keys WHERE id = ?", id)
-	return changed(n, err, "API key", id)
+	return s.db.Durably(ctx, func(tx *sql.Tx) error {
+		res, err := tx.ExecContext(ctx, "DELETE FROM api_keys WHERE id = ?", id)
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		if err := changed(n, err, "API key", id); err != nil {
+			return err
+		}
+		return deleteContexts(ctx, tx, id)
+	})
 }
 
 // changed is NotFound if a write changed nothing.
