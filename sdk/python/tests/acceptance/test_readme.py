@@ -52,7 +52,7 @@ def run(document: str, given: dict[str, Any], capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.usefixtures("no_contexts_left")
 def test_python_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("README.md", {}, capsys).startswith("Hello World\n\n45\n")
+    assert run("README.md", {}, capsys) == "Hello World\n\n45\nThis will persist\n"
 
 
 @pytest.mark.usefixtures("no_contexts_left")
@@ -67,9 +67,12 @@ def test_the_sdks_examples_run(
     run("sdk/python/README.md", {"session": code_session, "agent_bay": agent_bay}, capsys)
 
 
-@pytest.mark.parametrize("code", [c for c in examples("README.md", "sh") if "session exec" in c])
-def test_command_line_example_runs(code: str) -> None:
+@pytest.mark.parametrize("said, code", [(s, c) for c in examples("README.md", "sh") for s in ("Hello World", "from outside") if s in c])
+@pytest.mark.usefixtures("no_contexts_left")
+def test_command_line_example_runs(said: str, code: str, agent_bay: AgentBay, tmp_path: Path) -> None:
     if not (ROOT / "bin/agentbay").exists():
         pytest.skip("lacks bin/agentbay: run scripts/build")
-    run = subprocess.run(["bash", "-euc", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert run.returncode == 0 and "Hello World" in run.stdout, run
+    agent_bay.context.get("my-project", create=True)  # as the example before has made it
+    (tmp_path / "bin").symlink_to(ROOT / "bin")
+    run = subprocess.run(["bash", "-euc", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0 and said in run.stdout, run
