@@ -388,8 +388,20 @@ func (b *Bay) OpenContextFile(ctx context.Context, id agentbay.ContextID, name s
 		return nil, agentbay.ContextFile{}, agentbay.Errorf(agentbay.Invalid, "%s is no file", shorten(name))
 	}
 	r, err := b.Data.repo(x.KeyID).Open(ctx, e)
-	return r, contextFile(id, e), orInternal(err, "%s could not be read", shorten(name))
+	if err != nil {
+		return nil, agentbay.ContextFile{}, orInternal(err, "%s could not be read", shorten(name))
+	}
+	return tagged{r, etagOf(e)}, contextFile(id, e), nil
 }
+
+// A tagged reader knows the name of its content.
+type tagged struct {
+	*contexts.Reader
+	etag string
+}
+
+// ETag is what [Bay.PutContextFile] called the content.
+func (t tagged) ETag() string { return t.etag }
 
 // keptContext is a context that may still be reached without its key.
 func (b *Bay) keptContext(ctx context.Context, id agentbay.ContextID) (store.Context, error) {
@@ -446,15 +458,19 @@ func (b *Bay) PutContextFile(ctx context.Context, id agentbay.ContextID, name st
 	}
 	now := time.Now()
 	e := contexts.Entry{Path: key, Kind: contexts.File, Mode: 0o644, Modified: now, Saved: now, Outside: true, Size: n, Extents: extents}
-	_, err = b.commit(ctx, w, edit{context: id, reason: "put", changes: b.put(ctx, x, e)})
+	adds := new(bool)
+	_, err = b.commit(ctx, w, edit{context: id, reason: "put", changes: b.put(ctx, x, e, adds), adds: adds})
 	return etagOf(e), orInternal(err, "the file could not be kept; try again")
 }
 
-// put is the change that makes an entry, unless something is in its way.
-func (b *Bay) put(ctx context.Context, x store.Context, e contexts.Entry) func(contexts.Root) iter.Seq2[contexts.Change, error] {
+// put is the change that makes an entry, unless something is in its way. It sets
+// adds if there was none.
+func (b *Bay) put(ctx context.Context, x store.Context, e contexts.Entry, adds *bool) func(contexts.Root) iter.Seq2[contexts.Change, error] {
 	repo := b.Data.repo(x.KeyID)
 	return func(now contexts.Root) iter.Seq2[contexts.Change, error] {
 		return func(yield func(contexts.Change, error) bool) {
+			_, err := repo.Lookup(ctx, now, e.Path)
+			*adds = agentbay.CodeOf(err) == agentbay.NotFound
 			yield(contexts.Change{Path: e.Path, Entry: e}, inTheWay(ctx, repo, now, e.Path))
 		}
 	}

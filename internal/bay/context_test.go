@@ -342,8 +342,12 @@ func TestHistoryIsAsLongAsConfigured(t *testing.T) {
 	for range 5 {
 		put(t, b.Bay, x, "/a", rand.Text())
 	}
+	for _, name := range []string{"b", "c", "d"} { // added together, they are one more
+		put(t, b.Bay, x, "/"+name, "new")
+	}
 	must(t, b.Collect(t.Context()))
-	if list, err := s.Snapshots(t.Context(), x); err != nil || len(list) != 3 || !list[0].Current {
+	list, err := s.Snapshots(t.Context(), x)
+	if err != nil || len(list) != 3 || !list[0].Current || list[0].Files != 4 || list[1].Files != 1 {
 		t.Errorf("history: %+v, %v", list, err)
 	}
 }

@@ -109,6 +109,7 @@ type edit struct {
 	session agentbay.SessionID
 	settles string                                                    // the mount of the session that is saved for good by this; may be empty
 	changes func(now contexts.Root) iter.Seq2[contexts.Change, error] // may be asked for again
+	adds    *bool                                                     // set by changes: nothing that was there is lost; may be nil
 }
 
 // commit applies an edit to the context as it is now. Either all of it is done,
@@ -142,6 +143,10 @@ func (b *Bay) change(ctx context.Context, x store.Context, e edit) error {
 	return err
 }
 
+// oneSnapshot is how long files that are put one after the other, none in the
+// place of another, are one state of the history.
+const oneSnapshot = time.Minute
+
 // errRaced says that a context was changed by somebody else meanwhile.
 var errRaced = errors.New("the context was changed meanwhile")
 
@@ -158,10 +163,15 @@ func (b *Bay) apply(ctx context.Context, w *contexts.Writer, x store.Context, e 
 	if err := b.checkStorage(ctx, x, totals.Bytes); err != nil {
 		return root, err
 	}
-	err = b.Store.Commit(ctx, store.Commit{
+	now := time.Now()
+	c := store.Commit{
 		Context: e.context, Old: x.Root, New: root.String(), Files: totals.Files, Bytes: totals.Bytes,
-		SnapshotID: gate.NewSnapshotID(), Reason: e.reason, SessionID: e.session, Settles: e.settles, At: time.Now(),
-	})
+		SnapshotID: gate.NewSnapshotID(), Reason: e.reason, SessionID: e.session, Settles: e.settles, At: now,
+	}
+	if e.adds != nil && *e.adds {
+		c.Since = now.Add(-oneSnapshot)
+	}
+	err = b.Store.Commit(ctx, c)
 	if errors.Is(err, agentbay.Conflict) {
 		return root, errRaced
 	}

@@ -332,7 +332,7 @@ func (b *Bay) saving(s *session, id agentbay.ContextID) <-chan struct{} {
 
 // view says how a session sees a mount's files.
 func (b *Bay) view(s *session, m *mount) tree.View {
-	return tree.View{Tenant: s.KeyID, Selection: m.selection, Extract: m.Policy.Extract, UID: s.user.UID, GID: s.user.GID}
+	return tree.View{Tenant: s.KeyID, Context: m.Context, Selection: m.selection, Extract: m.Policy.Extract, UID: s.user.UID, GID: s.user.GID}
 }
 
 func (c *caller) MountContexts(ctx context.Context, id agentbay.SessionID, wanted ...agentbay.ContextMount) error {
