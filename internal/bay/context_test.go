@@ -414,6 +414,32 @@ func TestMountsSurviveTheServer(t *testing.T) {
 	}
 }
 
+func TestSyncGoesOnAfterARestart(t *testing.T) {
+	b := baytest.New(t)
+	s := b.Service(t, "mine")
+	x := newContext(t, s)
+	id := create(t, s, agentbay.SessionSpec{Contexts: []agentbay.ContextMount{at(x, "/tmp/work")}})
+	write(t, s, id, "/tmp/work/result", "precious")
+	req := agentbay.SyncRequest{Session: id, Context: x, Path: "/tmp/work", Mode: agentbay.Upload}
+	must(t, b.Store.BeginSync(t.Context(), req)) // and the server was killed
+	must(t, b.Shutdown(t.Context()))
+	next := &bay.Bay{Store: b.Store, Images: b.Images, Runtimes: b.Runtimes, Data: b.Data, Secret: b.Secret, Log: b.Log}
+	must(t, next.Start(t.Context()))
+	defer next.Shutdown(context.WithoutCancel(t.Context()))
+	key, err := b.Store.Key(t.Context(), "mine")
+	must(t, err)
+	task := lastTask(t, next.As(key), agentbay.SyncQuery{Session: id, Context: x, Path: "/tmp/work", Mode: agentbay.Upload})
+	if task.State != agentbay.SyncSuccess {
+		t.Errorf("the sync: %+v", task)
+	}
+	if got := content(t, next, x, "/tmp/work/result"); got != "precious" {
+		t.Errorf("saved: %q", got)
+	}
+	if open, err := b.Store.OpenSyncs(t.Context(), id); err != nil || len(open) != 0 {
+		t.Errorf("it is still open: %+v, %v", open, err)
+	}
+}
+
 func TestBayWithoutDataSaysSo(t *testing.T) {
 	b := baytest.New(t, func(b *baytest.Bay) { b.Data = nil })
 	s := b.Service(t, "mine")

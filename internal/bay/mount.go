@@ -263,9 +263,10 @@ func (b *Bay) settle(ctx context.Context, s *session, p *prepared) error {
 		b.unmount(ctx, s, p.mount)
 		b.check(s, "mount", p.err)
 	case p.late:
+		b.beginSync(s, p.task)
 		b.background.Go(func() {
 			defer p.busy.Unlock()
-			b.finish(p.task, b.refresh(s.alive, s, p.mount, "", p.task))
+			b.endSync(s, p.task, b.refresh(s.alive, s, p.mount, "", p.task))
 		})
 	default:
 		p.busy.Unlock()

@@ -41,13 +41,49 @@ func (c *caller) Sync(ctx context.Context, req agentbay.SyncRequest) error {
 		c.bay.mu.Lock()
 		t := one.session.taskLocked(m.context, m.path, req.Mode)
 		c.bay.mu.Unlock()
+		c.bay.beginSync(one.session, t)
 		c.bay.background.Go(func() {
 			err := m.run(one.ctx, t)
-			c.bay.finish(t, err)
+			c.bay.endSync(one.session, t, err)
 			one.end(err)
 		})
 	}
 	return use.end(nil)
+}
+
+// beginSync records a movement, so that the next server goes on with it if this
+// one is killed.
+func (b *Bay) beginSync(s *session, t *task) {
+	b.check(s, "record a sync", b.Store.BeginSync(b.ctx, t.request(s)))
+}
+
+// endSync ends a movement the way err says. One that a shutdown ends has not
+// ended for good.
+func (b *Bay) endSync(s *session, t *task, err error) {
+	b.mu.Lock()
+	closing := b.closing
+	b.mu.Unlock()
+	if err == nil || !closing {
+		b.check(s, "record the end of a sync", b.Store.EndSync(context.WithoutCancel(b.ctx), t.request(s)))
+	}
+	b.finish(t, err)
+}
+
+// resume goes on with what an earlier server was moving.
+func (b *Bay) resume(ctx context.Context, s *session) {
+	list, err := b.Store.OpenSyncs(ctx, s.ID)
+	if err != nil || len(list) == 0 {
+		b.check(s, "read open syncs", err)
+		return
+	}
+	key, err := b.Store.Key(ctx, s.KeyID)
+	if err != nil {
+		return // whoever asked is gone
+	}
+	c := &caller{bay: b, key: key}
+	for _, r := range list {
+		b.check(s, "resume a sync", c.Sync(ctx, r))
+	}
 }
 
 // A move is one movement of files that was asked for.

@@ -208,6 +208,7 @@ func (b *Bay) adopt(ctx context.Context, x store.Session, rt runtime.Runtime) er
 	b.mu.Unlock()
 	b.watch(s)
 	b.finishMounts(s)
+	b.resume(ctx, s)
 	b.Log.InfoContext(ctx, "session adopted", "session", s.ID)
 	return nil
 }

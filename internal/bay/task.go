@@ -46,6 +46,11 @@ func (b *Bay) task(s *session, id agentbay.ContextID, path string, mode agentbay
 	return s.taskLocked(id, path, mode)
 }
 
+// request is what asks for the task.
+func (t *task) request(s *session) agentbay.SyncRequest {
+	return agentbay.SyncRequest{Session: s.ID, Mode: t.Mode, Context: t.Context, Path: t.Path}
+}
+
 // set moves a task on; err is why it failed.
 func (t *task) set(to agentbay.SyncState, err error) {
 	t.State = to

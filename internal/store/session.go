@@ -88,8 +88,10 @@ func (s *Store) Finish(ctx context.Context, id agentbay.SessionID, reason string
 // Finished already keeps its first reason and time.
 func (s *Store) LetGo(ctx context.Context, id agentbay.SessionID, reason string, at time.Time) error {
 	return s.db.Tx(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM mounts WHERE session_id = ?", id); err != nil {
-			return err
+		for _, table := range []string{"mounts", "syncs"} {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+table+" WHERE session_id = ?", id); err != nil {
+				return err
+			}
 		}
 		_, err := tx.ExecContext(ctx, "UPDATE sessions SET held = 0, "+
 			"end_reason = iif(state = ?1, end_reason, ?2), ended_at = iif(state = ?1, ended_at, ?3), state = ?1 WHERE id = ?4",
