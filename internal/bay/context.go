@@ -444,6 +444,11 @@ func (b *Bay) PutContextFile(ctx context.Context, id agentbay.ContextID, name st
 	if err != nil {
 		return "", err
 	}
+	back, err := turn(ctx, b.Data.tenant(x.KeyID).puts)
+	if err != nil {
+		return "", err
+	}
+	defer back()
 	w, err := b.Data.repo(x.KeyID).Writer(ctx)
 	if err != nil {
 		return "", err

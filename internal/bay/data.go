@@ -31,7 +31,8 @@ type Data struct {
 	History   time.Duration // snapshots older than that are not kept; 0 means 30 days
 
 	mu      sync.Mutex
-	repos   map[string]*contexts.Repo        // guarded by mu; by tenant
+	tenants map[string]*tenant               // guarded by mu; by name, which is an API key's ID
+	saves   chan struct{}                    // a token for each session that is being saved; made under mu
 	commits map[agentbay.ContextID]*commitMu // guarded by mu; who changes a context
 }
 
@@ -45,19 +46,52 @@ type commitMu struct {
 // errNoData is the answer of a bay without contexts.
 var errNoData = agentbay.Errorf(agentbay.Unavailable, "this bay keeps no contexts; it was started without a place for their data")
 
-// repo returns the data of a tenant, which is an API key.
-func (d *Data) repo(tenant string) *contexts.Repo {
+// A tenant is the data of one API key.
+type tenant struct {
+	*contexts.Repo
+	puts chan struct{} // a token for each file that is being put
+}
+
+// Who stores holds up to 100 MB in memory, so only so many may at once: sessions
+// of the whole bay, and files that are put by one key.
+const maxSaves, maxPuts = 4, 8
+
+func (d *Data) tenant(name string) *tenant {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	r := d.repos[tenant]
-	if r == nil {
-		r = contexts.New(tenant, d.Blobs, d.Chunks(tenant))
-		if d.repos == nil {
-			d.repos = map[string]*contexts.Repo{}
+	t := d.tenants[name]
+	if t == nil {
+		t = &tenant{contexts.New(name, d.Blobs, d.Chunks(name)), make(chan struct{}, maxPuts)}
+		if d.tenants == nil {
+			d.tenants = map[string]*tenant{}
 		}
-		d.repos[tenant] = r
+		d.tenants[name] = t
 	}
-	return r
+	return t
+}
+
+// repo returns the data of a tenant.
+func (d *Data) repo(name string) *contexts.Repo { return d.tenant(name).Repo }
+
+// saving returns where a session takes its turn to be saved.
+func (d *Data) saving() chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.saves == nil {
+		d.saves = make(chan struct{}, maxSaves)
+	}
+	return d.saves
+}
+
+// turn waits for one of the tokens that a channel has room for. The caller gives
+// it back.
+func turn(ctx context.Context, tokens chan struct{}) (back func(), err error) {
+	select {
+	case tokens <- struct{}{}:
+		return func() { <-tokens }, nil
+	case <-ctx.Done():
+		return nil, agentbay.Wrap(ctx.Err(), agentbay.Exhausted, "too much is being stored at once; try again in a moment")
+	}
 }
 
 // lock makes the caller the only one in this bay that changes a context, until

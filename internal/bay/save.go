@@ -186,6 +186,11 @@ func (b *Bay) save(ctx context.Context, s *session, m *mount, t *task, last bool
 	if err := b.HighWater.room(part, "nothing is saved"); err != nil {
 		return err
 	}
+	back, err := turn(ctx, b.Data.saving())
+	if err != nil {
+		return err
+	}
+	defer back()
 	written, err := s.machine.Written(ctx, s.ID, m.MountName)
 	if err != nil {
 		return err
