@@ -63,10 +63,11 @@ func (t *times) measure(f func()) {
 
 func (t times) report(b *testing.B) {
 	slices.Sort(t)
-	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	b.ReportMetric(ms(t[len(t)/2]), "p50-ms")
 	b.ReportMetric(ms(t[len(t)*95/100]), "p95-ms")
 }
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // From nothing to the output of the first command.
 func BenchmarkCreateToFirstCommand(b *testing.B) {
@@ -303,12 +304,16 @@ func BenchmarkIdleMemory(b *testing.B) {
 }
 
 // rss is what a process holds in memory, in bytes.
-func rss(b *testing.B, pid int) int64 {
+func rss(b *testing.B, pid int) int64 { return status(b, pid, "VmRSS:") }
+
+// status is a size that the kernel tells of a process, in bytes.
+func status(b *testing.B, pid int, name string) int64 {
+	b.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	_, rest, _ := strings.Cut(string(text), name)
 	kb, err := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
 	if err != nil {
 		b.Fatal(err)
