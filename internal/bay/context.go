@@ -440,44 +440,46 @@ func (b *Bay) PutContextFile(ctx context.Context, id agentbay.ContextID, name st
 	if err != nil {
 		return "", err
 	}
-	body, err = b.bounded(ctx, x, key, body, size)
-	if err != nil {
-		return "", err
+	e, err := b.putFile(ctx, x, key, body, size)
+	return etagOf(e), orInternal(err, "the file could not be kept; try again")
+}
+
+// putFile is PutContextFile for a context that may be written to.
+func (b *Bay) putFile(ctx context.Context, x store.Context, key string, body io.Reader, size int64) (e contexts.Entry, err error) {
+	if body, err = b.bounded(ctx, x, key, body, size); err != nil {
+		return e, err
 	}
-	back, err := turn(ctx, b.Data.tenant(x.KeyID).puts)
+	tenant := b.Data.tenant(x.KeyID)
+	back, err := turn(ctx, tenant.puts)
 	if err != nil {
-		return "", err
+		return e, err
 	}
 	defer back()
-	w, err := b.Data.repo(x.KeyID).Writer(ctx)
+	w, err := tenant.Writer(ctx)
 	if err != nil {
-		return "", err
+		return e, err
 	}
 	defer w.Close()
 	extents, n, err := w.File(ctx, body, size)
-	if err != nil {
-		return "", orInternal(err, "the file could not be kept; try again")
+	switch {
+	case err != nil:
+		return e, err
+	case size >= 0 && n != size:
+		return e, agentbay.Errorf(agentbay.Invalid, "%d bytes came, and %d were announced; send the file again", n, size)
 	}
-	if size >= 0 && n != size {
-		return "", agentbay.Errorf(agentbay.Invalid, "%d bytes came, and %d were announced; send the file again", n, size)
-	}
-	now := time.Now()
-	e := contexts.Entry{Path: key, Kind: contexts.File, Mode: 0o644, Modified: now, Saved: now, Outside: true, Size: n, Extents: extents}
-	adds := new(bool)
-	_, err = b.commit(ctx, w, edit{context: id, reason: "put", changes: b.put(ctx, x, e, adds), adds: adds})
-	return etagOf(e), orInternal(err, "the file could not be kept; try again")
+	now, adds := time.Now(), new(bool)
+	e = contexts.Entry{Path: key, Kind: contexts.File, Mode: 0o644, Modified: now, Saved: now, Outside: true, Size: n, Extents: extents}
+	_, err = b.commit(ctx, w, edit{context: x.ID, reason: "put", changes: b.put(ctx, x, e, adds), adds: adds})
+	return e, err
 }
 
 // put is the change that makes an entry, unless something is in its way. It sets
 // adds if there was none.
 func (b *Bay) put(ctx context.Context, x store.Context, e contexts.Entry, adds *bool) func(contexts.Root) iter.Seq2[contexts.Change, error] {
-	repo := b.Data.repo(x.KeyID)
 	return func(now contexts.Root) iter.Seq2[contexts.Change, error] {
-		return func(yield func(contexts.Change, error) bool) {
-			_, err := repo.Lookup(ctx, now, e.Path)
-			*adds = agentbay.CodeOf(err) == agentbay.NotFound
-			yield(contexts.Change{Path: e.Path, Entry: e}, inTheWay(ctx, repo, now, e.Path))
-		}
+		_, err := b.Data.repo(x.KeyID).Lookup(ctx, now, e.Path)
+		*adds = agentbay.CodeOf(err) == agentbay.NotFound
+		return b.putAll(ctx, x, []contexts.Entry{e})(now)
 	}
 }
 

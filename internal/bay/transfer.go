@@ -16,6 +16,7 @@ import (
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/contexts"
 	"github.com/agentbay/agentbay/internal/contexts/tree"
+	"github.com/agentbay/agentbay/internal/store"
 )
 
 // # Transfer
@@ -198,42 +199,51 @@ func (c *caller) bringOut(ctx context.Context, req agentbay.SyncRequest, key str
 	if err != nil {
 		return err
 	}
-	repo := c.bay.Data.repo(x.KeyID)
-	w, err := repo.Writer(ctx)
+	w, err := c.bay.Data.repo(x.KeyID).Writer(ctx)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	var found []contexts.Change
-	files := agentbay.Use(c, req.Session).FS(ctx)
+	found, err := keepFiles(ctx, agentbay.Use(c, req.Session).FS(ctx), w, key, t)
+	if err != nil {
+		return explainFile(err, key)
+	}
+	_, err = c.bay.commit(ctx, w, edit{context: x.ID, reason: "session", session: req.Session, changes: c.bay.putAll(ctx, x, found)})
+	if err != nil {
+		return orInternal(err, "%s could not be kept; try again", shorten(req.Path))
+	}
+	for _, f := range found {
+		s.brought(f) // the session has it
+	}
+	return nil
+}
+
+// keepFiles stores the files of a session at and below a path.
+func keepFiles(ctx context.Context, files *agentbay.FS, w *contexts.Writer, key string, t *task) (found []contexts.Entry, err error) {
 	err = fs.WalkDir(files, cmpDot(key), func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !d.Type().IsRegular() {
 			return err
 		}
 		e, err := keepFile(ctx, files, w, name, t)
-		found = append(found, contexts.Change{Path: name, Entry: e})
+		found = append(found, e)
 		return err
 	})
-	if err != nil {
-		return explainFile(err, key)
-	}
-	slices.SortFunc(found, func(a, b contexts.Change) int { return contexts.Compare(a.Path, b.Path) })
-	_, err = c.bay.commit(ctx, w, edit{context: x.ID, reason: "session", session: req.Session, changes: func(now contexts.Root) iter.Seq2[contexts.Change, error] {
+	slices.SortFunc(found, func(a, b contexts.Entry) int { return contexts.Compare(a.Path, b.Path) })
+	return found, err
+}
+
+// putAll is the change that makes entries, unless something is in their way.
+func (b *Bay) putAll(ctx context.Context, x store.Context, entries []contexts.Entry) func(contexts.Root) iter.Seq2[contexts.Change, error] {
+	repo := b.Data.repo(x.KeyID)
+	return func(now contexts.Root) iter.Seq2[contexts.Change, error] {
 		return func(yield func(contexts.Change, error) bool) {
-			for _, f := range found {
-				if !yield(f, inTheWay(ctx, repo, now, f.Path)) {
+			for _, e := range entries {
+				if !yield(contexts.Change{Path: e.Path, Entry: e}, inTheWay(ctx, repo, now, e.Path)) {
 					return
 				}
 			}
 		}
-	}})
-	if err != nil {
-		return orInternal(err, "%s could not be kept; try again", shorten(req.Path))
 	}
-	for _, f := range found {
-		s.brought(f.Entry) // the session has it
-	}
-	return nil
 }
 
 // cmpDot is a key as package io/fs names it.
