@@ -67,9 +67,11 @@ type Mounter interface {
 	// Mount shows each of mounts at its Target in a machine that runs, in that
 	// order, or none of them if it fails. Missing directories are made; the last
 	// one, and every mount, is the machine's user's. What is at a Target already
-	// stays visible, where the mount has nothing of that name, and becomes part
-	// of what the machine wrote. Tools started from then on see the mounts. A
-	// Mount that was killed can be repeated, with the same Layers.
+	// and the user may read stays visible, where the mount has nothing of that
+	// name, and becomes part of what the machine wrote. Links on the way to a
+	// Target are followed if nobody but the machine's root can change them. Tools
+	// started from then on see the mounts. A Mount that was killed can be
+	// repeated, with the same Layers.
 	//
 	// NotFound: there is no such machine, or it has ended.
 	// Conflict: a Name is mounted.

@@ -25,37 +25,43 @@ const Command = "show-mounts"
 // Hub is where a session's root finds mounts that were given to it from outside.
 const Hub = Reserved + "/mounts"
 
-// A Failure is what the command says, in JSON, when it fails.
-type Failure struct {
-	Code    agentbay.Code `json:"code"`
-	Message string        `json:"message"`
+// A Report is what the command says, in JSON.
+type Report struct {
+	Code    agentbay.Code  `json:"code,omitempty"` // why it failed
+	Message string         `json:"message,omitempty"`
+	Left    map[string]int `json:"left,omitempty"` // as in Points
 }
 
 // Main performs the command and returns its exit status.
 func Main(args []string, out io.Writer) int {
-	err := show(args)
-	if err == nil {
-		return 0
+	left, err := show(args)
+	report, status := Report{Left: left}, 0
+	if err != nil {
+		report, status = failure(err), 1
 	}
-	f := Failure{agentbay.Internal, err.Error()}
-	var known *agentbay.Error
-	if errors.As(err, &known) {
-		f.Code, f.Message = known.Code, known.Message
-	}
-	json.NewEncoder(out).Encode(f) // who does not read it has the status
-	return 1
+	json.NewEncoder(out).Encode(report) // who does not read it has the status
+	return status
 }
 
-func show(args []string) error {
+func failure(err error) Report {
+	var known *agentbay.Error
+	if errors.As(err, &known) {
+		return Report{Code: known.Code, Message: known.Message}
+	}
+	return Report{Code: agentbay.Internal, Message: err.Error()}
+}
+
+func show(args []string) (left map[string]int, err error) {
 	ps, err := parse(args)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	unix.Umask(0o022)
 	ps.Attach = func(p Point, target *os.File) error {
 		return unix.Mount(p.Mount.Name(), fmt.Sprintf("/proc/self/fd/%d", target.Fd()), "", unix.MS_BIND, "")
 	}
-	return ps.Show(context.Background())
+	err = ps.Show(context.Background())
+	return ps.Left, err
 }
 
 func parse(args []string) (ps Points, err error) {

@@ -24,36 +24,52 @@ const part = ".agentbay-part"
 
 // A filler copies what is at a target to the mount that will hide it.
 type filler struct {
-	ctx      context.Context
-	from, to *os.Root
-	device   uint64 // a directory on another is somebody else's mount
+	*Points
+	ctx    context.Context
+	to     *os.Root
+	device uint64 // a directory on another is somebody else's mount
+	left   int    // names that were not copied, because the user may not read them
 }
 
 // fill copies what is at a target to its mount, where that has nothing of its
 // name. The mount's root gets the target's mode.
-func fill(ctx context.Context, p Point, from *os.Root) error {
-	err := (&filler{ctx: ctx, from: from, to: p.Mount}).run()
+func (ps *Points) fill(ctx context.Context, p Point, from trail) error {
+	f := &filler{Points: ps, ctx: ctx, to: p.Mount}
+	err := f.run(from)
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return agentbay.Wrap(err, agentbay.Exhausted,
 			"what is at %q already does not fit on the session's disk beside the mount; mount at an empty directory, or raise the limit", p.Target)
 	}
+	if f.left > 0 {
+		if ps.Left == nil {
+			ps.Left = map[string]int{}
+		}
+		ps.Left[p.Target] = f.left
+	}
 	return err
 }
 
-func (f *filler) run() error {
-	info, err := f.from.Lstat(".")
+func (f *filler) run(from trail) error {
+	top := from.last().dir
+	st, err := statOf(top)
 	if err != nil {
 		return err
 	}
-	at, err := device(info, nil)
+	info, err := top.Stat()
 	if err != nil {
 		return err
 	}
-	f.device = at.dev
+	f.device = uint64(st.Dev)
 	if err := f.to.RemoveAll(part); err != nil {
 		return err
 	}
-	if err := f.entries("."); err != nil {
+	reached, err := f.mayReach(from)
+	if err != nil {
+		return err
+	}
+	if !reached || !f.mayRead(st) {
+		f.left++
+	} else if err := f.entries(top, "."); err != nil {
 		return err
 	}
 	return f.to.Chmod(".", info.Mode())
@@ -62,20 +78,15 @@ func (f *filler) run() error {
 // maxDepth bounds how deep a tree is copied: each level costs an open directory.
 const maxDepth = 256
 
-// entries copies what is in a directory that both have.
-func (f *filler) entries(dir string) error {
+// entries copies what is in an open directory, which the mount has under dir.
+func (f *filler) entries(d *os.File, dir string) error {
 	if strings.Count(dir, "/") >= maxDepth {
 		return agentbay.Errorf(agentbay.Invalid, "what is at the target is nested more than %d directories deep; mount somewhere else", maxDepth)
 	}
-	d, err := f.from.Open(dir)
-	if err != nil {
-		return vanished(err)
-	}
-	defer d.Close()
 	for {
-		list, err := d.ReadDir(256)
-		for _, e := range list {
-			if err := f.entry(path.Join(dir, e.Name())); err != nil {
+		names, err := d.Readdirnames(256)
+		for _, name := range names {
+			if err := f.entry(d, name, path.Join(dir, name)); err != nil {
 				return err
 			}
 		}
@@ -91,85 +102,103 @@ func (f *filler) entries(dir string) error {
 // vanished is nil if somebody has removed meanwhile what was to be copied, or
 // put something else in its place.
 func vanished(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EINVAL) {
 		return nil
 	}
 	return err
 }
 
-// entry copies what has a name, unless the mount has something of it.
-func (f *filler) entry(name string) error {
-	if err := f.ctx.Err(); err != nil || name == part {
+// entry copies what has a name in an open directory to rel, unless the mount
+// has something there.
+func (f *filler) entry(d *os.File, name, rel string) error {
+	if err := f.ctx.Err(); err != nil || rel == part {
 		return err
 	}
-	info, err := f.from.Lstat(name)
-	if err != nil {
+	var st unix.Stat_t
+	if err := unix.Fstatat(int(d.Fd()), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return vanished(err)
 	}
-	if at, err := device(info, nil); err != nil || info.IsDir() && at.dev != f.device {
+	there, err := f.to.Lstat(rel)
+	has := err == nil
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	there, err := f.to.Lstat(name)
-	switch {
-	case err == nil && there.IsDir() && info.IsDir():
-		return f.entries(name)
-	case err == nil:
+	switch kind := st.Mode & unix.S_IFMT; {
+	case kind == unix.S_IFDIR && (!has || there.IsDir()):
+		return f.dir(d, name, rel, has)
+	case has:
 		return nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	switch info.Mode().Type() {
-	case fs.ModeDir:
-		return f.dir(name, info)
-	case fs.ModeSymlink:
-		return f.link(name, info)
-	case 0:
-		return f.file(name)
+	case kind == unix.S_IFLNK:
+		return f.link(d, name, rel, st)
+	case kind == unix.S_IFREG:
+		return f.file(d, name, rel)
 	}
 	return nil // devices, sockets and pipes are not kept
 }
 
-func (f *filler) dir(name string, info fs.FileInfo) error {
-	if err := f.to.Mkdir(name, 0o700); err != nil {
-		return err
+// open opens what has a name in an open directory, to be copied. It returns nil
+// if that is not to be: something else has taken its place, or it is a directory
+// on another device, or the user may not read it.
+func (f *filler) open(d *os.File, name string, kind uint32) (*os.File, os.FileInfo, error) {
+	src, err := openAt(d, name)
+	if err != nil {
+		return nil, nil, vanished(err)
 	}
-	if err := f.entries(name); err != nil {
-		return err
+	st, err := statOf(src)
+	if err == nil && st.Mode&unix.S_IFMT == kind && (kind != unix.S_IFDIR || uint64(st.Dev) == f.device) {
+		if f.mayRead(st) {
+			info, err := src.Stat()
+			return src, info, err
+		}
+		f.left++
 	}
-	return f.dress(name, info)
+	return nil, nil, errors.Join(err, src.Close())
 }
 
-func (f *filler) link(name string, info fs.FileInfo) error {
-	to, err := f.from.Readlink(name)
+func (f *filler) dir(d *os.File, name, rel string, has bool) error {
+	src, info, err := f.open(d, name, unix.S_IFDIR)
+	if src == nil || err != nil {
+		return err
+	}
+	defer src.Close()
+	if has {
+		return f.entries(src, rel)
+	}
+	if err := f.to.Mkdir(rel, 0o700); err != nil {
+		return err
+	}
+	if err := f.entries(src, rel); err != nil {
+		return err
+	}
+	return f.dress(rel, info)
+}
+
+func (f *filler) link(d *os.File, name, rel string, st unix.Stat_t) error {
+	to, err := readlinkAt(d, name)
 	if err != nil {
 		return vanished(err)
 	}
-	if err := f.to.Symlink(to, name); err != nil {
+	if err := f.to.Symlink(to, rel); err != nil {
 		return err
 	}
-	uid, gid := ownerOf(info)
-	return f.to.Lchown(name, uid, gid)
+	return f.to.Lchown(rel, int(st.Uid), int(st.Gid))
 }
 
 // file copies a file. Should something else have taken its place since, it is
 // passed over; opening that does not wait.
-func (f *filler) file(name string) error {
-	src, err := f.from.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return vanished(err)
-	}
-	defer src.Close()
-	info, err := src.Stat()
-	if err != nil || !info.Mode().IsRegular() {
+func (f *filler) file(d *os.File, name, rel string) error {
+	src, info, err := f.open(d, name, unix.S_IFREG)
+	if src == nil || err != nil {
 		return err
 	}
+	defer src.Close()
 	if err := f.content(src); err != nil {
 		return err
 	}
 	if err := f.dress(part, info); err != nil {
 		return err
 	}
-	return f.to.Rename(part, name)
+	return f.to.Rename(part, rel)
 }
 
 // content copies a file's bytes to part.

@@ -2,8 +2,10 @@
 
 // Package mountpoint makes directories of a session show mounts. It runs inside
 // the session's own view of the file system, as its root and with the right to
-// mount, so that no path and no link can lead it anywhere else. Where the mounts
-// come from is decided by who calls it.
+// mount, so that no path and no link can lead it out of the session. Within, it
+// does nothing to what is root's on the user's behalf: it follows no link that
+// the user can change, and copies nothing that the user may not read. Where the
+// mounts come from is decided by who calls it.
 package mountpoint
 
 import (
@@ -34,67 +36,84 @@ type Point struct {
 // Points are shown together.
 type Points struct {
 	List     []Point
-	UID, GID int // whose directories are that have to be made
+	Root     int // the number of the session's root here
+	UID, GID int // the session's user: whose directories are that have to be made
 
 	// Attach mounts the mount of a point on its target.
 	Attach func(p Point, target *os.File) error
+
+	// Left tells how much of what was at a target is not in its mount, because the
+	// user may not read it.
+	Left map[string]int
 }
 
 // Show shows every point, in order, or none if it fails. What is at a target
-// already is copied to the mount where that has nothing of its name. A point
-// that is shown already is left as it is.
+// already, and the user may read, is copied to the mount where that has nothing
+// of its name. A point that is shown already is left as it is. If it fails, the
+// calling thread's working directory is anywhere.
 //
-// Invalid: a target cannot be a directory.
+// Invalid: a target cannot be a directory, or is a link that the user can change.
 // Exhausted: there is no room for what is at a target.
 func (ps *Points) Show(ctx context.Context) error {
-	var shown []string
+	var shown []trail
+	defer func() {
+		for _, t := range shown {
+			t.close()
+		}
+	}()
 	for _, p := range ps.List {
-		already, err := ps.show(ctx, p)
+		t, err := ps.show(ctx, p)
 		if err != nil {
 			hide(shown)
 			return err
 		}
-		if !already {
-			shown = append(shown, p.Target)
+		if t != nil {
+			shown = append(shown, t)
 		}
 	}
 	return nil
 }
 
-// hide takes back what was shown, the last first.
-func hide(targets []string) {
-	for _, target := range slices.Backward(targets) {
-		_ = unix.Unmount(target, unix.MNT_DETACH) // who may show it may hide it
+// hide takes back what was shown, the last first. What is mounted on cannot be
+// renamed, and its name is looked up where it was.
+func hide(shown []trail) {
+	for _, t := range slices.Backward(shown) {
+		if err := unix.Fchdir(int(t.parent().Fd())); err == nil {
+			_ = unix.Unmount(t.last().name, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) // who may show it may hide it
+		}
 	}
 }
 
-// show shows one point, and reports whether it was shown before.
-func (ps *Points) show(ctx context.Context, p Point) (already bool, err error) {
+// show shows one point and returns the trail to it, nil if it was shown before.
+func (ps *Points) show(ctx context.Context, p Point) (shown trail, err error) {
 	if err := ctx.Err(); err != nil {
-		return false, err
+		return nil, err
 	}
-	root, made, err := ps.open(p.Target)
+	t, made, err := ps.open(p.Target)
 	if err != nil {
-		return false, err
+		return nil, refused(p.Target, err)
 	}
-	defer root.Close()
-	target, err := root.Open(".")
-	if err != nil {
-		return false, refused(p.Target, err)
-	}
-	defer target.Close()
-	if already, err = showing(target, p.Mount); already || err != nil {
-		return already, err
+	defer func() {
+		if shown == nil {
+			t.close()
+		}
+	}()
+	target := t.last().dir
+	if already, err := showing(target, p.Mount); already || err != nil {
+		return nil, err
 	}
 	if err := check(p.Target, target); err != nil {
-		return false, err
+		return nil, err
 	}
 	if !made {
-		if err := fill(ctx, p, root); err != nil {
-			return false, err
+		if err := ps.fill(ctx, p, t); err != nil {
+			return nil, err
 		}
 	}
-	return false, ps.Attach(p, target)
+	if err := ps.Attach(p, target); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // showing reports whether the directory is the mount's root.
@@ -107,26 +126,56 @@ func showing(dir *os.File, mount *os.Root) (bool, error) {
 	return err == nil && os.SameFile(there, own), err
 }
 
-// open opens the target, and makes it if it is not there.
-func (ps *Points) open(target string) (root *os.Root, made bool, err error) {
+// open walks to the target, and makes it the user's if it was not there.
+func (ps *Points) open(target string) (t trail, made bool, err error) {
 	if err := Check(target); err != nil {
 		return nil, false, err
 	}
-	root, err = os.OpenRoot(target)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return root, false, refused(target, err)
+	t, made, err = resolve(target, ps.Root)
+	if err != nil || !made {
+		return t, false, err
 	}
-	if err := os.MkdirAll(filepath.Dir(filepath.Clean(target)), 0o755); err != nil {
-		return nil, false, refused(target, err)
+	if err := t.last().dir.Chown(ps.UID, ps.GID); err != nil {
+		t.close()
+		return nil, false, err
 	}
-	if err := os.Mkdir(target, 0o755); err != nil {
-		return nil, false, refused(target, err)
+	return t, true, nil
+}
+
+// mayRead reports whether the user may read a file or list and enter a
+// directory, as far as that is its own to say. What is the user's own it may
+// make readable.
+func (ps *Points) mayRead(st unix.Stat_t) bool {
+	bits := uint32(unix.S_IRUSR | unix.S_IRGRP | unix.S_IROTH)
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		bits |= unix.S_IXUSR | unix.S_IXGRP | unix.S_IXOTH
 	}
-	if err := os.Lchown(target, ps.UID, ps.GID); err != nil {
-		return nil, false, refused(target, err)
+	return ps.may(st, bits)
+}
+
+// mayReach reports whether the user may go through all directories that lead to
+// the last one.
+func (ps *Points) mayReach(t trail) (bool, error) {
+	for _, s := range t[:len(t)-1] {
+		st, err := statOf(s.dir)
+		if err != nil || !ps.may(st, unix.S_IXUSR|unix.S_IXGRP|unix.S_IXOTH) {
+			return false, err
+		}
 	}
-	root, err = os.OpenRoot(target)
-	return root, true, refused(target, err)
+	return true, nil
+}
+
+// may reports whether the mode of what is not the user's grants it all of bits,
+// which are the same for owner, group and others.
+func (ps *Points) may(st unix.Stat_t, bits uint32) bool {
+	class := uint32(unix.S_IRWXO)
+	switch {
+	case ps.UID == ps.Root || int(st.Uid) == ps.UID:
+		return true
+	case int(st.Gid) == ps.GID:
+		class = unix.S_IRWXG
+	}
+	return st.Mode&bits&class == bits&class
 }
 
 // refused says why a target cannot be a directory, or a full disk.

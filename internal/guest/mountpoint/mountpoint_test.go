@@ -31,7 +31,6 @@ func TestTargetsAreJudgedByName(t *testing.T) {
 type bench struct {
 	t        *testing.T
 	from, to string
-	target   *os.Root
 	point    Point
 	attached []string
 }
@@ -39,7 +38,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{t: t, from: t.TempDir(), to: t.TempDir()}
-	b.target, b.point = b.root(b.from), Point{Target: b.from, Mount: b.root(b.to)}
+	b.point = Point{Target: b.from, Mount: b.root(b.to)}
 	return b
 }
 
@@ -62,8 +61,8 @@ func (b *bench) write(path, text string) {
 
 func (b *bench) fill() {
 	b.t.Helper()
-	if err := fill(b.t.Context(), b.point, b.target); err != nil {
-		b.t.Fatalf("fill: %v", err)
+	if err := b.points().Show(b.t.Context()); err != nil {
+		b.t.Fatalf("Show: %v", err)
 	}
 }
 
@@ -151,8 +150,8 @@ func TestEndlessNestingIsRefused(t *testing.T) {
 	if err := os.MkdirAll(b.from+strings.Repeat("/d", maxDepth+1), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := fill(t.Context(), b.point, b.target); !errors.Is(err, agentbay.Invalid) {
-		t.Errorf("fill: %v, want %s", err, agentbay.Invalid)
+	if err := b.points().Show(t.Context()); !errors.Is(err, agentbay.Invalid) {
+		t.Errorf("Show: %v, want %s", err, agentbay.Invalid)
 	}
 }
 
@@ -170,7 +169,7 @@ func TestPartOfAFileIsNoFile(t *testing.T) {
 
 // points makes b's point one of several, which are attached in b's books only.
 func (b *bench) points(more ...Point) *Points {
-	return &Points{UID: os.Getuid(), GID: os.Getgid(), List: append([]Point{b.point}, more...), Attach: func(p Point, target *os.File) error {
+	return &Points{Root: os.Getuid(), UID: os.Getuid(), GID: os.Getgid(), List: append([]Point{b.point}, more...), Attach: func(p Point, target *os.File) error {
 		b.attached = append(b.attached, p.Target)
 		return nil
 	}}
@@ -194,13 +193,13 @@ func TestMissingDirectoriesAreMade(t *testing.T) {
 func TestBadTargetsAreRefused(t *testing.T) {
 	b := newBench(t)
 	b.write(b.from+"/file", "x")
-	for name, to := range map[string]string{"root": "/", "proc": "/proc", "dangling": "nothing/there", "loop": "loop"} {
+	for name, to := range map[string]string{"root": "/", "proc": "/proc", "loop": "loop", "up": "../../../../../../.."} {
 		if err := os.Symlink(to, filepath.Join(b.from, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"file", "file/below", "root", "proc", "proc/self", "dangling", "loop", strings.Repeat("x", 300)} {
-		ps := &Points{List: []Point{{Target: filepath.Join(b.from, name), Mount: b.point.Mount}}, Attach: b.points().Attach}
+	for _, name := range []string{"file", "file/below", "root", "proc", "proc/self", "loop", "up", strings.Repeat("x", 300)} {
+		ps := &Points{Root: os.Getuid(), List: []Point{{Target: filepath.Join(b.from, name), Mount: b.point.Mount}}, Attach: b.points().Attach}
 		if err := ps.Show(t.Context()); !errors.Is(err, agentbay.Invalid) {
 			t.Errorf("Show at %s: %v, want %s", name, err, agentbay.Invalid)
 		}

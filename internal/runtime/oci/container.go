@@ -12,7 +12,7 @@ import (
 
 // showInContainer mounts stacks in a container. If it fails none is left there.
 func showInContainer(ctx context.Context, m *machine, v *view, stacks []*stack) (left bool, err error) {
-	ps := mountpoint.Points{UID: int(v.base() + m.rec.User.UID), GID: int(v.base() + m.rec.User.GID)}
+	ps := mountpoint.Points{Root: int(v.base()), UID: int(v.base() + m.rec.User.UID), GID: int(v.base() + m.rec.User.GID)}
 	clones, err := cloneAll(stacks)
 	defer clones.close()
 	if err != nil {
@@ -29,13 +29,15 @@ func showInContainer(ctx context.Context, m *machine, v *view, stacks []*stack) 
 		ps.List = append(ps.List, mountpoint.Point{Target: s.Target, Mount: root})
 	}
 	ps.Attach = func(p mountpoint.Point, target *os.File) error { return move(roots[p.Mount], int(target.Fd())) }
-	return false, v.enter(func() error {
+	err = v.enter(func() error {
 		unix.Umask(0o022)
 		if err := actAs(v.base()); err != nil {
 			return err
 		}
 		return ps.Show(ctx)
 	})
+	m.tellLeft(ps.Left)
+	return false, err
 }
 
 // clones are mounts without a place.

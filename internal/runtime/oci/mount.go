@@ -113,6 +113,13 @@ func (m *machine) mount(ctx context.Context, mounts []runtime.Mount) error {
 	return nil
 }
 
+// tellLeft tells the operator of what a mount hides and does not have.
+func (m *machine) tellLeft(left map[string]int) {
+	for target, n := range left {
+		m.rt.opt.Log.Warn("what the session's user may not read was not copied to a mount", "session", m.id, "target", target, "names", n)
+	}
+}
+
 // begin puts mounts on the ledger. Those that were begun by a server that was
 // killed are gone on with.
 func (m *machine) begin(mounts []runtime.Mount, v *view) (stacks []*stack, err error) {

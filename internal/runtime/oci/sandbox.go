@@ -155,6 +155,7 @@ func (m *machine) bindInside(ctx context.Context, stacks []*stack) (left bool, e
 	if err := cmd.Wait(); err != nil {
 		return said.verdict(err)
 	}
+	m.tellLeft(said.report().Left)
 	return false, nil
 }
 
@@ -183,14 +184,23 @@ func (b *bounded) Write(p []byte) (int, error) {
 // verdict tells what the command inside said of its failure. If it did not get
 // to say anything, it may have done some of its work.
 func (b *bounded) verdict(failed error) (left bool, err error) {
-	text := strings.ToValidUTF8(b.text.String(), "�")
-	var f mountpoint.Failure
-	if json.Unmarshal([]byte(text), &f) != nil {
-		return true, fmt.Errorf("the command that mounts ended with %w: %s", failed, lastLine(text))
+	r := b.report()
+	if r.Message == "" {
+		return true, fmt.Errorf("the command that mounts ended with %w: %s", failed, lastLine(b.valid()))
 	}
-	switch f.Code {
+	switch r.Code {
 	case agentbay.Invalid, agentbay.Exhausted:
-		return false, agentbay.Errorf(f.Code, "%s", f.Message)
+		return false, agentbay.Errorf(r.Code, "%s", r.Message)
 	}
-	return false, errors.New(f.Message)
+	return false, errors.New(r.Message)
 }
+
+// report is what the command inside said, empty if that is nothing to go by.
+func (b *bounded) report() (r mountpoint.Report) {
+	if json.Unmarshal([]byte(b.valid()), &r) != nil {
+		return mountpoint.Report{}
+	}
+	return r
+}
+
+func (b *bounded) valid() string { return strings.ToValidUTF8(b.text.String(), "�") }

@@ -179,14 +179,80 @@ func whatWasAtTheTargetStays(t *testing.T, h *host) {
 	}
 }
 
-func targetMayBeALink(t *testing.T, h *host) {
+// withSystem adds a layer of files that are root's to what boots a machine.
+func (h *host) withSystem(make func(dir string) error) func(*runtime.Spec) {
+	h.t.Helper()
+	dir, err := os.MkdirTemp("", "system")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := errors.Join(os.Chmod(dir, 0o755), make(dir)); err != nil {
+		h.t.Fatal(err)
+	}
+	return func(s *runtime.Spec) { s.Layers = append([]string{dir}, s.Layers...) }
+}
+
+func linksOfTheSystemAreFollowed(t *testing.T, h *host) {
 	h.real()
-	h.start("a", asUser)
-	h.does("a", "/mkdir?path=/tmp/real")
-	h.does("a", "/link?path=/tmp/link&to=/tmp/real")
-	h.mount("a", runtime.Mount{Name: "m", Target: "/tmp/link", Layers: []string{h.layer(map[string]string{"f": "x"})}})
-	if got := h.must("a", "/read?path=/tmp/real/f"); got != "x" {
+	h.start("a", asUser, h.withSystem(func(dir string) error {
+		return errors.Join(os.MkdirAll(dir+"/usr/real", 0o755), os.Symlink("usr/real", dir+"/link"))
+	}))
+	h.mount("a", runtime.Mount{Name: "m", Target: "/link", Layers: []string{h.layer(map[string]string{"f": "x"})}})
+	if got := h.must("a", "/read?path=/usr/real/f"); got != "x" {
 		t.Errorf("where the target leads, the machine reads %q, want %q", got, "x")
+	}
+}
+
+// A user that makes a link of a target gets nothing by it.
+func linksOfTheUserAreRefused(t *testing.T, h *host) {
+	h.real()
+	h.start("a", asUser, h.withSystem(func(dir string) error {
+		return errors.Join(os.Mkdir(dir+"/etc", 0o755), os.WriteFile(dir+"/etc/shadow", []byte("secret"), 0o600))
+	}))
+	h.does("a", "/mkdir?path=/tmp/real")
+	for name, to := range map[string]string{"etc": "/etc", "own": "/tmp/real", "nothing": "/etc/new"} {
+		h.does("a", "/link?path=/tmp/%s&to=%s", name, to)
+		for _, target := range []string{"/tmp/" + name, "/tmp/" + name + "/below"} {
+			err := h.rt.Mount(t.Context(), "a", runtime.Mount{Name: "m", Target: target})
+			h.wantCode("Mount at "+target, err, agentbay.Invalid)
+			if err != nil && !strings.Contains(err.Error(), "symbolic link") {
+				t.Errorf("Mount at %s: %v, want it to name the link", target, err)
+			}
+		}
+	}
+	if got := h.must("a", "/owner?path=/etc"); got != "0:0 755" {
+		t.Errorf("/etc is of %s, want 0:0 755", got)
+	}
+	if got := h.must("a", "/owner?path=/etc/new"); !strings.Contains(got, "no such file") {
+		t.Errorf("/etc/new was made: %s", got)
+	}
+}
+
+// A mount over what is the system's shows the user no more of it than before.
+func whatTheUserMayNotReadIsNotCopied(t *testing.T, h *host) {
+	h.real()
+	h.start("a", asUser, h.withSystem(func(dir string) error {
+		return errors.Join(
+			os.MkdirAll(dir+"/etc/locked", 0o755),
+			os.WriteFile(dir+"/etc/passwd", []byte("open"), 0o644),
+			os.WriteFile(dir+"/etc/shadow", []byte("secret"), 0o600),
+			os.WriteFile(dir+"/etc/locked/f", []byte("secret"), 0o644),
+			os.Chmod(dir+"/etc/locked", 0o700),
+		)
+	}))
+	h.mount("a", runtime.Mount{Name: "m", Target: "/etc"})
+	if got := h.must("a", "/read?path=/etc/passwd"); got != "open" {
+		t.Errorf("what everybody may read reads %q", got)
+	}
+	w := h.written("a", "m")
+	for _, name := range []string{"shadow", "locked"} {
+		if got := h.must("a", "/owner?path=/etc/%s", name); !strings.Contains(got, "no such file") {
+			t.Errorf("the machine sees %s of %s", name, got)
+		}
+		if _, err := os.Lstat(filepath.Join(w.Merged, name)); err == nil {
+			t.Errorf("%s is in what the machine wrote", name)
+		}
 	}
 }
 
