@@ -54,6 +54,20 @@ func TestChunksEndWhereTheyAlwaysDid(t *testing.T) {
 	}
 }
 
+func TestLookingAtSeveralPlacesFindsTheFirstEdge(t *testing.T) {
+	content := random(4, 1<<20)
+	for i, mask := range []uint64{0xff << 40, 0xfff << 40, 0xffff << 40, 0x3ffff << 40, hardMask} {
+		for from := minChunk; from < len(content); from += 70_001 + i {
+			for _, to := range []int{from, min(from+10_000, len(content)), len(content)} {
+				end, ok := edge(content, from, to, mask)
+				if first, is := firstEdge(content, from, to, mask); end != first || ok != is {
+					t.Fatalf("from %d to %d with mask %x: %d, %v; the first is %d, %v", from, to, mask, end, ok, first, is)
+				}
+			}
+		}
+	}
+}
+
 func TestChunksFollowTheContent(t *testing.T) {
 	content := random(3, 16<<20)
 	known := map[[32]byte]bool{}

@@ -36,21 +36,58 @@ func cut(b []byte) int {
 		return len(b)
 	}
 	b = b[:min(len(b), maxChunk)]
-	h := uint64(0)
 	normal := min(len(b), avgChunk)
-	for i, c := range b[minChunk:normal] {
-		h = h<<1 + gear[c]
-		if h&hardMask == 0 {
-			return minChunk + i + 1
-		}
+	if end, ok := edge(b, minChunk, normal, hardMask); ok {
+		return end
 	}
-	for i, c := range b[normal:] {
-		h = h<<1 + gear[c]
-		if h&easyMask == 0 {
-			return normal + i + 1
-		}
+	if end, ok := edge(b, normal, len(b), easyMask); ok {
+		return end
 	}
 	return len(b)
+}
+
+// edge looks for the end of a chunk from a place in b to another. A processor
+// does several things at once that do not depend on each other, so it is faster
+// to look at four places: what was 64 bytes ago has left the hash, which can
+// thus begin anywhere.
+func edge(b []byte, from, to int, mask uint64) (end int, ok bool) {
+	const stride = 2048
+	for ; from+4*stride <= to; from += 4 * stride {
+		s0, s1, s2, s3 := b[from:][:stride], b[from+stride:][:stride], b[from+2*stride:][:stride], b[from+3*stride:][:stride]
+		h0, h1, h2, h3 := gearAt(b, from), gearAt(b, from+stride), gearAt(b, from+2*stride), gearAt(b, from+3*stride)
+		for i := range stride {
+			h0 = h0<<1 + gear[s0[i]]
+			h1 = h1<<1 + gear[s1[i]]
+			h2 = h2<<1 + gear[s2[i]]
+			h3 = h3<<1 + gear[s3[i]]
+			if h0&mask == 0 || h1&mask == 0 || h2&mask == 0 || h3&mask == 0 {
+				if end, ok := firstEdge(b, from, from+4*stride, mask); ok {
+					return end, true
+				}
+			}
+		}
+	}
+	return firstEdge(b, from, to, mask)
+}
+
+// firstEdge does what edge does, one byte after the other.
+func firstEdge(b []byte, from, to int, mask uint64) (end int, ok bool) {
+	h := gearAt(b, from)
+	for i, c := range b[from:to] {
+		h = h<<1 + gear[c]
+		if h&mask == 0 {
+			return from + i + 1, true
+		}
+	}
+	return 0, false
+}
+
+// gearAt is the hash before a place in a chunk. It begins behind minChunk.
+func gearAt(b []byte, at int) (h uint64) {
+	for _, c := range b[max(minChunk, at-64):at] {
+		h = h<<1 + gear[c]
+	}
+	return h
 }
 
 // isZero reports whether b has nothing but zeros.
