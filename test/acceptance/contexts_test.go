@@ -259,32 +259,6 @@ func TestDeletionsFollowThePolicy(t *testing.T) {
 	}
 }
 
-// A session that runs out of memory is saved as well.
-func TestSessionThatRunsOutOfMemoryIsSaved(t *testing.T) {
-	c := client(t)
-	x := newContext(t, c)
-	one := with(t, c, "code_latest", at(x, "/tmp/work"))
-	sh(t, one, "echo precious > /tmp/work/result")
-	// Tools answer or break off; either way the session is gone.
-	_ = one.Command("python3 -c \"b=[]\nwhile True: b.append(bytearray(1<<26))\"; sleep 60").Run(t.Context())
-	for {
-		info, err := one.Info(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if info.State.Ended() {
-			break
-		}
-		if out, err := one.Command("echo").Output(t.Context()); err == nil {
-			t.Skipf("lacks an end: the session survived, its shell answers %q", out)
-		}
-	}
-	two := with(t, c, "code_latest", at(x, "/tmp/work"))
-	if got := sh(t, two, "cat /tmp/work/result"); got != "precious" {
-		t.Errorf("the next session reads %q", got)
-	}
-}
-
 // A context of many small files and one with a large file are kept whole.
 func TestContextsOfAnySize(t *testing.T) {
 	c := client(t)
