@@ -441,6 +441,23 @@ func (c *Cache) Trim(size int64) (freed int64, err error) {
 	}
 }
 
+// Forget removes what is checked out of the roots that are gone, unless somebody
+// holds it. It returns how many bytes it freed.
+func (c *Cache) Forget(gone func(contexts.Root) bool) (freed int64, err error) {
+	c.mu.Lock()
+	idle := c.idleLocked(func(s *stack) bool {
+		root, err := contexts.ParseRoot(s.Root)
+		return err != nil || gone(root)
+	})
+	c.mu.Unlock()
+	for _, s := range idle {
+		n, dropErr := c.drop(s)
+		freed += n
+		err = errors.Join(err, dropErr)
+	}
+	return freed, err
+}
+
 // drop removes a stack that nobody holds, and the layers that only it has.
 func (c *Cache) drop(s *stack) (freed int64, err error) {
 	c.mu.Lock()

@@ -214,7 +214,7 @@ func come(known []memo) []memo {
 
 // rewrite replaces the memory by another, made of the old one.
 func (l *loader) rewrite(change func(add func(memo), old *memoQueue) error) error {
-	file, err := os.CreateTemp(filepath.Dir(l.t.Memory), filepath.Base(l.t.Memory)+".new-*")
+	file, err := os.CreateTemp(filepath.Dir(l.t.Memory), filepath.Base(l.t.Memory)+halfMade+"*")
 	if err != nil {
 		return failed(err, "load", l.t.Memory)
 	}

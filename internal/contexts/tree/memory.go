@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/agentbay/agentbay/internal/contexts"
@@ -256,6 +258,23 @@ func intact(file *os.File) bool {
 	_, err = file.ReadAt(want[:], info.Size()-4)
 	return err == nil && binary.LittleEndian.Uint32(want[:]) == sum.Sum32()
 }
+
+// Forget removes a memory, and what a killed Save or Load left beside it.
+func Forget(memory string) error {
+	files, err := os.ReadDir(filepath.Dir(memory))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, f := range files {
+		if f.Name() == filepath.Base(memory) || strings.HasPrefix(f.Name(), filepath.Base(memory)+halfMade) {
+			err = errors.Join(err, os.Remove(filepath.Join(filepath.Dir(memory), f.Name())))
+		}
+	}
+	return err
+}
+
+// halfMade is what the name of a memory is followed by until it is one.
+const halfMade = ".new-"
 
 // A memoQueue hands out the memos of a memory in order.
 type memoQueue struct {

@@ -391,7 +391,7 @@ type Changes struct {
 func newChanges(t Tree) (*Changes, error) {
 	dir, pattern := "", "agentbay-changes-*"
 	if t.Memory != "" {
-		dir, pattern = filepath.Dir(t.Memory), filepath.Base(t.Memory)+".new-*"
+		dir, pattern = filepath.Dir(t.Memory), filepath.Base(t.Memory)+halfMade+"*"
 	}
 	file, err := os.CreateTemp(dir, pattern)
 	if err != nil {
