@@ -333,7 +333,23 @@ func (b *Bay) Collect(ctx context.Context) error {
 			failed = errors.Join(failed, fmt.Errorf("data of key %s: %w", tenant, err))
 		}
 	}
-	return failed
+	return errors.Join(failed, b.forgetTrees(ctx, tenants))
+}
+
+// forgetTrees removes what is checked out on this host of states that nothing
+// refers to any more.
+func (b *Bay) forgetTrees(ctx context.Context, tenants map[string]bool) error {
+	needed := map[string]bool{}
+	for tenant := range tenants {
+		for root, err := range b.Store.AllRoots(ctx, tenant) {
+			if err != nil {
+				return err
+			}
+			needed[root] = true
+		}
+	}
+	_, err := b.Data.Trees.Forget(func(root contexts.Root) bool { return !needed[root.String()] })
+	return err
 }
 
 // collect frees what no root of a tenant refers to.

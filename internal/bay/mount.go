@@ -210,11 +210,35 @@ func (b *Bay) prepare(ctx context.Context, s *session, m *mount) *prepared {
 		p.files, err = b.checkOut(short, s, m, root, p.task)
 		release()
 	}
-	p.err = err
-	if p.err != nil && short.Err() != nil && ctx.Err() == nil {
-		p.root, p.late, p.err = contexts.Root{}, true, nil
+	if err != nil && short.Err() != nil && ctx.Err() == nil {
+		p.late, err = true, nil
+	}
+	if p.files == nil { // what is late, or not wanted yet, is not below what the session writes
+		p.root = contexts.Root{}
+	}
+	if p.err = err; err == nil {
+		p.err = b.recordFiles(ctx, s, p)
 	}
 	return p
+}
+
+// noFiles is recorded, in place of a checkout, of a mount that was begun without
+// files. Of one that was not begun yet nothing is.
+const noFiles = "none"
+
+// recordFiles records what is below what a session will write to a mount, before
+// the machine hears of it: a mount that was begun can only be gone on with as it
+// was begun.
+func (b *Bay) recordFiles(ctx context.Context, s *session, p *prepared) error {
+	checkout := noFiles
+	if p.files != nil {
+		checkout = p.files.ID
+	}
+	b.mu.Lock()
+	p.mount.files, p.Root, p.Checkout = p.files, p.root.String(), checkout
+	b.mu.Unlock()
+	err := b.Store.SetMount(context.WithoutCancel(ctx), s.ID, p.MountName, p.root.String(), checkout)
+	return orInternal(err, "the mount could not be recorded; try again")
 }
 
 // attach shows a session its mounts, all at once if that works, so that one
@@ -243,36 +267,35 @@ func (p *prepared) asked() runtime.Mount {
 	return m
 }
 
-// settle records what became of a mount, and has its files follow if they are
+// settle tells what became of a mount, and has its files follow if they are
 // late.
 func (b *Bay) settle(ctx context.Context, s *session, p *prepared) error {
-	checkout := ""
-	b.mu.Lock()
-	p.mount.files, p.mounted, p.Root = p.files, p.err == nil, p.root.String()
-	if p.files != nil {
-		checkout = p.files.ID
-	}
-	b.mu.Unlock()
-	if p.err == nil {
-		p.err = orInternal(b.Store.SetMount(context.WithoutCancel(ctx), s.ID, p.MountName, p.root.String(), checkout), "the mount could not be recorded; try again")
-	}
-	switch {
-	case p.err != nil:
+	if p.err != nil {
 		p.busy.Unlock()
 		b.report(p.task, agentbay.SyncFailed, p.err)
 		b.unmount(ctx, s, p.mount)
 		b.check(s, "mount", p.err)
-	case p.late:
-		b.beginSync(s, p.task)
-		b.background.Go(func() {
-			defer p.busy.Unlock()
-			b.endSync(s, p.task, b.refresh(s.alive, s, p.mount, "", p.task))
-		})
-	default:
+		return p.err
+	}
+	b.shown(s, p)
+	return nil
+}
+
+// shown notes that a session sees a mount.
+func (b *Bay) shown(s *session, p *prepared) {
+	b.mu.Lock()
+	p.mounted = true
+	b.mu.Unlock()
+	if !p.late {
 		p.busy.Unlock()
 		b.report(p.task, agentbay.SyncSuccess, nil)
+		return
 	}
-	return p.err
+	b.beginSync(s, p.task)
+	b.background.Go(func() {
+		defer p.busy.Unlock()
+		b.endSync(s, p.task, b.refresh(s.alive, s, p.mount, "", p.task))
+	})
 }
 
 // checkOut gets the files of a mount that wants them at once.
@@ -391,7 +414,7 @@ func (b *Bay) remount(ctx context.Context, s *session) error {
 		if m.selection, err = tree.Select(x.ContextMount); err != nil {
 			return fmt.Errorf("mount %s: %w", x.Path, err)
 		}
-		if x.Checkout != "" {
+		if x.Checkout != "" && x.Checkout != noFiles {
 			if m.files, err = b.Data.Trees.Hold(x.Checkout); err != nil {
 				b.check(s, "hold files", err)
 			}
@@ -417,17 +440,50 @@ func nameNumber(name string) (n int) {
 	return n
 }
 
-// finishMounts makes the mounts that an earlier server had only recorded.
+// finishMounts goes on with the mounts of a running session of an earlier server,
+// which may have been killed in the middle of any.
 func (b *Bay) finishMounts(s *session) {
 	b.mu.Lock()
-	var open []*mount
-	for _, m := range s.mounts {
-		if !m.mounted {
-			open = append(open, m)
-		}
-	}
+	list := slices.Clone(s.mounts)
 	b.mu.Unlock()
-	if len(open) > 0 {
-		b.background.Go(func() { _ = b.mountAll(s.alive, s, open) }) // each failure is on its task and in the log
+	if len(list) == 0 {
+		return
 	}
+	b.background.Go(func() {
+		for _, m := range list {
+			b.finishMount(s, m)
+		}
+	})
+}
+
+// finishMount goes on with a mount as it was begun, which changes nothing if the
+// session has it. What the session may have written to it is not forgotten if
+// that fails.
+func (b *Bay) finishMount(s *session, m *mount) {
+	if m.Checkout == "" && !m.mounted {
+		_ = b.mountAll(s.alive, s, []*mount{m}) // a failure is on its task and in the log
+		return
+	}
+	m.busy.Lock()
+	p := &prepared{mount: m, files: m.files}
+	var err error
+	if m.files != nil || m.Checkout == noFiles {
+		err = notConflict(s.machine.Mount(s.alive, s.ID, p.asked()))
+	}
+	if m.mounted || err != nil {
+		m.busy.Unlock()
+		b.check(s, "finish a mount", err)
+		return
+	}
+	p.late = m.files == nil && !m.Policy.ManualDownload // nobody has waited for them
+	p.task = b.task(s, m.Context, m.Path, agentbay.Download)
+	b.shown(s, p)
+}
+
+// notConflict is err, unless it says that a mount is there.
+func notConflict(err error) error {
+	if agentbay.CodeOf(err) == agentbay.Conflict {
+		return nil
+	}
+	return err
 }

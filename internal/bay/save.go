@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -278,6 +277,12 @@ func (b *Bay) saveAll(s *session) error {
 	for _, m := range open {
 		failed = errors.Join(failed, b.saveLast(s, m))
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.EndReason = strings.TrimSuffix(s.EndReason, unsavedMark)
+	if failed != nil {
+		s.EndReason += unsavedMark
+	}
 	return failed
 }
 
@@ -323,9 +328,6 @@ func (b *Bay) saveLast(s *session, m *mount) error {
 	err := b.save(b.ctx, s, m, t, true)
 	b.finish(t, err)
 	if err != nil && agentbay.CodeOf(err) != agentbay.NotFound {
-		b.mu.Lock()
-		s.EndReason = strings.TrimSuffix(s.EndReason, unsavedMark) + unsavedMark
-		b.mu.Unlock()
 		return fmt.Errorf("save %s: %w", m.Path, err)
 	}
 	b.mu.Lock()
@@ -344,8 +346,7 @@ func (b *Bay) letMounts(ctx context.Context, s *session) error {
 	list := s.mounts
 	b.mu.Unlock()
 	for _, m := range list {
-		b.letFiles(m)
-		if err := os.Remove(b.memory(m)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := b.letMount(m); err != nil {
 			return err
 		}
 	}
@@ -357,6 +358,15 @@ func (b *Bay) letMounts(ctx context.Context, s *session) error {
 		return nil
 	}
 	return err
+}
+
+// letMount gives back what a mount holds. A movement that is under way ends
+// first: it would remember what it has moved.
+func (b *Bay) letMount(m *mount) error {
+	m.busy.Lock()
+	defer m.busy.Unlock()
+	b.letFiles(m)
+	return tree.Forget(b.memory(m))
 }
 
 // startData takes up what an earlier server left of contexts.
