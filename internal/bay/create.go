@@ -31,15 +31,24 @@ func (c *caller) create(ctx context.Context, spec agentbay.SessionSpec) (*agentb
 	if err != nil || len(mounts) == 0 {
 		return info, err
 	}
-	s, err := c.running(ctx, info.ID)
-	if err == nil {
-		err = c.bay.record(ctx, s, mounts)
-	}
-	if err != nil {
+	if err := c.show(ctx, info.ID, mounts); err != nil {
 		return nil, errors.Join(err, c.DeleteSession(context.WithoutCancel(ctx), info.ID))
 	}
-	_ = c.bay.mountAll(ctx, s, mounts)
 	return info, nil
+}
+
+// show has a new session see its contexts. That is a call like any other: what
+// ends the session or the bay does not overtake it.
+func (c *caller) show(ctx context.Context, id agentbay.SessionID, mounts []*mount) error {
+	use, err := c.use(ctx, id, "mount contexts")
+	if err != nil {
+		return err
+	}
+	if err := c.bay.record(use.ctx, use.session, mounts); err != nil {
+		return use.end(err)
+	}
+	_ = c.bay.mountAll(use.ctx, use.session, mounts) // each failure is on its task and in the log
+	return use.end(nil)
 }
 
 // provide makes a session for a key: a warm one if there is one, else a new one.

@@ -11,6 +11,7 @@ import (
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/bay/baytest"
 	"github.com/agentbay/agentbay/internal/image"
+	"github.com/agentbay/agentbay/internal/runtime"
 	"github.com/agentbay/agentbay/internal/runtime/fake"
 	"github.com/agentbay/agentbay/internal/store"
 	"github.com/agentbay/agentbay/tool"
@@ -198,6 +199,36 @@ func TestShutdownCutsCallsThatDoNotEnd(t *testing.T) {
 		}
 		if err := <-call; !errors.Is(err, agentbay.Unavailable) {
 			t.Errorf("call that was cut: %v, want Unavailable", err)
+		}
+	})
+}
+
+func TestShutdownWaitsForMountsOfANewSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := baytest.New(t)
+		s := b.Service(t, "mine")
+		x := newContext(t, s)
+		goOn := make(chan struct{})
+		b.Host.SetFaults(fake.Faults{Mount: func(runtime.Mount) error { <-goOn; return nil }})
+		created, down := make(chan error, 1), make(chan error, 1)
+		go func() {
+			_, err := s.CreateSession(t.Context(), agentbay.SessionSpec{Contexts: []agentbay.ContextMount{at(x, "/tmp/work")}})
+			created <- err
+		}()
+		synctest.Wait()
+		go func() { down <- b.Shutdown(t.Context()) }()
+		synctest.Wait()
+		select {
+		case err := <-down:
+			t.Errorf("Shutdown while a session is being made: %v, want it to wait", err)
+		default:
+		}
+		close(goOn)
+		if err := <-created; err != nil {
+			t.Errorf("CreateSession: %v", err)
+		}
+		if err := <-down; err != nil {
+			t.Errorf("Shutdown: %v", err)
 		}
 	})
 }
