@@ -52,7 +52,10 @@ func pack(scratch, chunk []byte) (form byte, data []byte) {
 // worthPacking looks at a part of large chunks, to lose no time with those that
 // are compressed or encrypted already.
 func worthPacking(chunk []byte) bool {
-	const sample = 16 << 10
+	const (
+		sample = 16 << 10
+		worth  = 0.05 // samples of noise are estimated at up to this
+	)
 	if len(chunk) < 64 {
 		return false
 	}
@@ -60,7 +63,7 @@ func worthPacking(chunk []byte) bool {
 		return true
 	}
 	middle := len(chunk) / 2
-	return compress.Estimate(chunk[middle:middle+sample]) > 0.02 || compress.Estimate(chunk[:sample]) > 0.02
+	return compress.Estimate(chunk[middle:middle+sample]) > worth || compress.Estimate(chunk[:sample]) > worth
 }
 
 // unpack undoes pack, given the form and behind it the data, and proves that it

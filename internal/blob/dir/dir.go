@@ -125,13 +125,18 @@ func (s *Store) place(f *tempFile, r io.Reader, size int64, name string) error {
 	return s.blobs.Sync()
 }
 
+// writeSize is how much is written at once. The file system takes more at once
+// faster, as long as it fits into the processor's cache.
+const writeSize = 256 << 10
+
 // fill writes a whole blob into a file. Room for it is taken first, so that a
 // full disk is told at once.
 func fill(f *tempFile, r io.Reader, size int64) error {
 	if err := reserve(f.File, size); err != nil {
 		return err
 	}
-	if _, err := io.Copy(f, r); err != nil {
+	buf := make([]byte, min(size, writeSize)+1)
+	if _, err := io.CopyBuffer(struct{ io.Writer }{f}, r, buf); err != nil {
 		return err
 	}
 	return f.Sync()
