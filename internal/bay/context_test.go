@@ -94,6 +94,18 @@ func withBlobs(f *blobtest.Faulty) func(*baytest.Bay) {
 	}
 }
 
+// restarted starts another server on what one has left that was shut down, and
+// returns what the key "mine" sees of it.
+func restarted(t *testing.T, b *baytest.Bay) (*bay.Bay, agentbay.Service) {
+	t.Helper()
+	next := &bay.Bay{Store: b.Store, Images: b.Images, Runtimes: b.Runtimes, Data: b.Data, Secret: b.Secret, Log: b.Log}
+	must(t, next.Start(t.Context()))
+	t.Cleanup(func() { next.Shutdown(context.WithoutCancel(t.Context())) })
+	key, err := b.Store.Key(t.Context(), "mine")
+	must(t, err)
+	return next, next.As(key)
+}
+
 // down is a blob store that nothing can be written to.
 var down = blobtest.Full(1)
 
@@ -129,12 +141,8 @@ func TestNextServerSavesWhatTheLastCouldNot(t *testing.T) {
 	must(t, b.Shutdown(t.Context()))
 	blobs.Set(blobtest.Fault{})
 
-	next := &bay.Bay{Store: b.Store, Images: b.Images, Runtimes: b.Runtimes, Data: b.Data, Secret: b.Secret, Log: b.Log}
-	must(t, next.Start(t.Context()))
-	defer next.Shutdown(context.WithoutCancel(t.Context()))
-	key, err := b.Store.Key(t.Context(), "mine")
-	must(t, err)
-	ended(t, next.As(key), id)
+	next, s := restarted(t, b)
+	ended(t, s, id)
 	if got := content(t, next, x, "/tmp/work/result"); got != "precious" {
 		t.Errorf("saved: %q", got)
 	}
@@ -372,9 +380,7 @@ func TestClearingGoesOnAfterARestart(t *testing.T) {
 	put(t, b.Bay, x, "/a", "text")
 	must(t, b.Shutdown(t.Context()))
 	must(t, b.Store.SetContextState(t.Context(), x, agentbay.ContextClearing)) // and the server was killed
-	next := &bay.Bay{Store: b.Store, Images: b.Images, Runtimes: b.Runtimes, Data: b.Data, Secret: b.Secret, Log: b.Log}
-	must(t, next.Start(t.Context()))
-	defer next.Shutdown(context.WithoutCancel(t.Context()))
+	restarted(t, b)
 	for {
 		c, err := b.Store.Context(t.Context(), x)
 		must(t, err)
@@ -395,12 +401,7 @@ func TestMountsSurviveTheServer(t *testing.T) {
 	put(t, b.Bay, x, "/tmp/work/old", "old")
 	id := create(t, s, agentbay.SessionSpec{Contexts: []agentbay.ContextMount{at(x, "/tmp/work")}})
 	must(t, b.Shutdown(t.Context()))
-	next := &bay.Bay{Store: b.Store, Images: b.Images, Runtimes: b.Runtimes, Data: b.Data, Secret: b.Secret, Log: b.Log}
-	must(t, next.Start(t.Context()))
-	defer next.Shutdown(context.WithoutCancel(t.Context()))
-	key, err := b.Store.Key(t.Context(), "mine")
-	must(t, err)
-	s = next.As(key)
+	next, s := restarted(t, b)
 	if mounts, err := s.ContextMounts(t.Context(), id); err != nil || len(mounts) != 1 || mounts[0].Path != "/tmp/work" {
 		t.Fatalf("mounts after the restart: %+v, %v", mounts, err)
 	}
@@ -423,12 +424,8 @@ func TestSyncGoesOnAfterARestart(t *testing.T) {
 	req := agentbay.SyncRequest{Session: id, Context: x, Path: "/tmp/work", Mode: agentbay.Upload}
 	must(t, b.Store.BeginSync(t.Context(), req)) // and the server was killed
 	must(t, b.Shutdown(t.Context()))
-	next := &bay.Bay{Store: b.Store, Images: b.Images, Runtimes: b.Runtimes, Data: b.Data, Secret: b.Secret, Log: b.Log}
-	must(t, next.Start(t.Context()))
-	defer next.Shutdown(context.WithoutCancel(t.Context()))
-	key, err := b.Store.Key(t.Context(), "mine")
-	must(t, err)
-	task := lastTask(t, next.As(key), agentbay.SyncQuery{Session: id, Context: x, Path: "/tmp/work", Mode: agentbay.Upload})
+	next, s := restarted(t, b)
+	task := lastTask(t, s, agentbay.SyncQuery{Session: id, Context: x, Path: "/tmp/work", Mode: agentbay.Upload})
 	if task.State != agentbay.SyncSuccess {
 		t.Errorf("the sync: %+v", task)
 	}

@@ -75,16 +75,22 @@ func (c *caller) transferMove(req agentbay.SyncRequest, key string) move {
 	return move{req.Context, req.Path, func(ctx context.Context, t *task) error { return run(ctx, req, key, t) }}
 }
 
+// parties finds the session and the context of a request.
+func (c *caller) parties(ctx context.Context, req agentbay.SyncRequest) (*session, store.Context, error) {
+	s, err := c.running(ctx, req.Session)
+	if err != nil {
+		return nil, store.Context{}, err
+	}
+	x, err := c.context(ctx, req.Context)
+	return s, x, err
+}
+
 // bringIn writes files of a context to where they say in the session.
 //
 // Of a directory, that is what has come into the context since the last time:
 // files that went through it before may have been changed in the session.
 func (c *caller) bringIn(ctx context.Context, req agentbay.SyncRequest, key string, t *task) error {
-	s, err := c.running(ctx, req.Session)
-	if err != nil {
-		return err
-	}
-	x, err := c.context(ctx, req.Context)
+	s, x, err := c.parties(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -191,11 +197,7 @@ func explainFile(err error, key string) error {
 // bringOut keeps the file, or the files of the directory, that the session has
 // at a path.
 func (c *caller) bringOut(ctx context.Context, req agentbay.SyncRequest, key string, t *task) error {
-	s, err := c.running(ctx, req.Session)
-	if err != nil {
-		return err
-	}
-	x, err := c.context(ctx, req.Context)
+	s, x, err := c.parties(ctx, req)
 	if err != nil {
 		return err
 	}
