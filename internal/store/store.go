@@ -74,7 +74,7 @@ func Serve(ctx context.Context, dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, agentbay.Wrap(err, agentbay.Internal, "data directory %s cannot be made", dir)
 	}
-	lock, err := own(dir)
+	lock, err := own(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -87,16 +87,26 @@ func Serve(ctx context.Context, dir string) (*Store, error) {
 	return s, nil
 }
 
+// lockPatience is how long a server waits for the lock of one before it. What
+// that was about to execute when it was killed has the lock a moment longer.
+const lockPatience = 3 * time.Second
+
 // own takes the directory's lock. The kernel gives it back when the process
 // ends, however it ends.
-func own(dir string) (io.Closer, error) {
+func own(ctx context.Context, dir string) (io.Closer, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, agentbay.Wrap(err, agentbay.Internal, "data directory %s cannot be locked", dir)
 	}
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil {
-		return f, nil
+	for deadline := time.Now().Add(lockPatience); ; {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if ctx.Err() != nil || !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
+			break
+		}
+		time.Sleep(20 * time.Millisecond) // flock with a deadline there is none
 	}
 	f.Close()
 	if errors.Is(err, unix.EWOULDBLOCK) {

@@ -211,6 +211,27 @@ func TestKeyNamesAreUnique(t *testing.T) {
 	})
 }
 
+// A child that a killed server was about to start has the lock for a moment.
+func TestServerWaitsForTheLockOfAKilledOne(t *testing.T) {
+	dir := t.TempDir()
+	first, err := Serve(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error)
+	time.AfterFunc(100*time.Millisecond, func() { closed <- first.Close() })
+	second, err := Serve(t.Context(), dir)
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if err != nil {
+		t.Fatalf("Serve while the lock is let go: %v", err)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOtherProcessSeesKeyChangesAtOnce(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	server, cli := open(t, dir), open(t, dir)
