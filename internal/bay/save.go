@@ -195,15 +195,25 @@ func (b *Bay) save(ctx context.Context, s *session, m *mount, t *task, last bool
 		return err
 	}
 	defer written.Close()
+	root, err := b.saveWritten(ctx, s, m, b.tree(s, m, written), t, last)
+	if err != nil {
+		return orInternal(err, "what the session wrote to %s could not be saved; try again", shorten(m.Path))
+	}
+	b.readAhead(s, m, root)
+	return b.Store.SetRecycle(ctx, m.Context, m.selection.Prefix(), recycleRules(m))
+}
+
+// saveWritten commits what a session wrote to a mount.
+func (b *Bay) saveWritten(ctx context.Context, s *session, m *mount, wrote tree.Tree, t *task, last bool) (root contexts.Root, err error) {
 	repo := b.Data.repo(s.KeyID)
 	w, err := repo.Writer(ctx)
 	if err != nil {
-		return err
+		return root, err
 	}
 	defer w.Close()
-	changes, err := tree.Save(ctx, w, repo, b.tree(s, m, written), &t.progress)
+	changes, err := tree.Save(ctx, w, repo, wrote, &t.progress)
 	if err != nil {
-		return orInternal(err, "what the session wrote to %s could not be read; try again", shorten(m.Path))
+		return root, err
 	}
 	defer changes.Close()
 	e := edit{context: m.Context, reason: "session", session: s.ID}
@@ -211,12 +221,10 @@ func (b *Bay) save(ctx context.Context, s *session, m *mount, t *task, last bool
 	if last {
 		e.settles = m.MountName
 	}
-	root, err := b.commit(ctx, w, e)
-	if err != nil {
-		return orInternal(err, "what the session wrote to %s could not be saved; try again", shorten(m.Path))
+	if root, err = b.commit(ctx, w, e); err != nil {
+		return root, err
 	}
-	b.readAhead(s, m, root)
-	return errors.Join(changes.Settled(), b.Store.SetRecycle(ctx, m.Context, m.selection.Prefix(), recycleRules(m)))
+	return root, changes.Settled()
 }
 
 // tree is a mount as directories of the host.
