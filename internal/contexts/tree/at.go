@@ -3,9 +3,7 @@ package tree
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"slices"
-	"strconv"
 	"time"
 	"unsafe"
 
@@ -104,8 +102,16 @@ func timesOf(at time.Time) [2]unix.Timespec {
 	return [2]unix.Timespec{ts, ts}
 }
 
+// maxDeep bounds how deep removeAt goes, with one directory open for each step:
+// no path of a context is deeper, but what a session makes can be.
+const maxDeep = maxPath / 2
+
 // removeAt removes a name and, if it is a directory, all that is in it.
-func removeAt(dir int, name string) error {
+//
+// Conflict: something in it is deeper than any path; some of it may be gone.
+func removeAt(dir int, name string) error { return removeDeep(dir, name, maxDeep) }
+
+func removeDeep(dir int, name string, deep int) error {
 	err := unix.Unlinkat(dir, name, 0)
 	if err == nil || errors.Is(err, unix.ENOENT) {
 		return nil
@@ -113,7 +119,10 @@ func removeAt(dir int, name string) error {
 	if !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EPERM) {
 		return err
 	}
-	if err := emptyAt(dir, name); err != nil {
+	if deep == 0 {
+		return agentbay.Errorf(agentbay.Conflict, "a directory that is in the way has more than %d others within one another; remove it first", maxDeep)
+	}
+	if err := emptyAt(dir, name, deep-1); err != nil {
 		return err
 	}
 	err = unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
@@ -123,28 +132,25 @@ func removeAt(dir int, name string) error {
 	return err
 }
 
-// emptyAt removes all that is in a directory.
-func emptyAt(dir int, name string) error {
+// emptyAt removes all that is in a directory, some names at a time.
+func emptyAt(dir int, name string, deep int) error {
 	fd, err := openDir(dir, name)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	all, err := names(fd)
-	if err != nil {
-		return err
-	}
-	root, err := os.OpenRoot("/proc/self/fd/" + strconv.Itoa(fd))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	for _, name := range all {
-		if err := root.RemoveAll(name); err != nil {
+	for buf := make([]byte, 8<<10); ; {
+		n, err := unix.ReadDirent(fd, buf)
+		if err != nil || n <= 0 {
 			return err
 		}
+		_, _, some := unix.ParseDirent(buf[:n], -1, nil)
+		for _, name := range some {
+			if err := removeDeep(fd, name, deep); err != nil {
+				return err
+			}
+		}
 	}
-	return nil
 }
 
 // unixMode returns the bits of a mode that are kept.
