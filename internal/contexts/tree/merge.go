@@ -18,6 +18,7 @@ type step struct {
 	found  *found // what is there; nil if only something to keep in mind is left
 	known  []memo // what is remembered of it
 	forced bool   // what is known does not count, because it was removed before
+	hidden bool   // what the mounted state has there does not show through
 }
 
 // A merger holds a directory against the memory of it.
@@ -34,6 +35,8 @@ type merger struct {
 	lasting bool     // there is such a last
 	forced  string   // below this directory everything is new
 	forcing bool     // there is such a directory
+	hidden  string   // below this directory nothing of the mounted state shows through
+	hiding  bool     // there is such a directory
 }
 
 // run emits all steps.
@@ -52,7 +55,7 @@ func (m *merger) run() error {
 	if err := m.visit(root); err != nil {
 		return err
 	}
-	w := walker{m.t.Selection, m.p, m.visit}
+	w := walker{m.t.Selection, m.p, m.visit, m.t.Merged}
 	if err := w.walk(top, ""); err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func (m *merger) visit(f found) error {
 	if err := m.flush(f.rel, false); err != nil {
 		return err
 	}
-	s := step{rel: f.rel, found: &f, known: known, forced: m.forcing && contexts.Below(f.rel, m.forced)}
+	s := step{rel: f.rel, found: &f, known: known, forced: m.forcing && contexts.Below(f.rel, m.forced), hidden: m.hide(f)}
 	if f.kind == contexts.Dir && f.opaque && hides(f, known) && !s.forced {
 		m.forced, m.forcing, s.forced = f.rel, true, true
 	}
@@ -103,6 +106,15 @@ func (m *merger) visit(f found) error {
 		m.last, m.lasting = f.rel, true
 	}
 	return m.emit(s)
+}
+
+// hide reports whether the mounted state does not show through where f was found.
+func (m *merger) hide(f found) bool {
+	below := m.hiding && contexts.Below(f.rel, m.hidden)
+	if f.kind == contexts.Dir && f.opaque && !below {
+		m.hidden, m.hiding = f.rel, true
+	}
+	return below
 }
 
 // hides reports whether what was found hides what is below it, and did not when
@@ -199,7 +211,7 @@ func (m *merger) flush(rel string, all bool) error {
 // base adds to what is known of a path what the context says, if nothing else
 // is: the session may have touched it without changing it.
 func (s *saver) base(st step) ([]memo, error) {
-	if len(st.known) > 0 || s.t.Root == (contexts.Root{}) {
+	if len(st.known) > 0 || st.hidden || s.t.Root == (contexts.Root{}) {
 		return st.known, nil
 	}
 	e, err := s.repo.Lookup(s.ctx, s.t.Root, s.t.Selection.Key(st.rel))

@@ -144,5 +144,16 @@ func isWhiteout(st unix.Stat_t) bool {
 func isOpaque(fd int) bool {
 	var value [1]byte
 	n, err := unix.Fgetxattr(fd, opaqueName, value[:])
-	return err == nil && n == 1 && value[0] == 'y'
+	return err == nil && n == 1 && value[0] == 'y' || isRenamed(fd)
+}
+
+// redirectName is the attribute of a directory that shows another's.
+const redirectName = "trusted.overlay.redirect"
+
+// isRenamed reports whether a directory of an upper directory was renamed, and
+// shows what a directory of the layers has under its old name. Which one that
+// is, only the overlay needs to know.
+func isRenamed(fd int) bool {
+	_, err := unix.Fgetxattr(fd, redirectName, nil)
+	return err == nil
 }

@@ -107,7 +107,7 @@ func (w *world) over(out *tree.Checkout) *session {
 		must(w.t, os.Mkdir(d, 0o755))
 	}
 	lower := strings.Join(append(s.layers, filepath.Join(dir, "none")), ":")
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", lower, s.Upper, filepath.Join(dir, "work"))
+	options := fmt.Sprintf("redirect_dir=on,metacopy=off,index=off,lowerdir=%s,upperdir=%s,workdir=%s", lower, s.Upper, filepath.Join(dir, "work"))
 	must(w.t, unix.Mount("overlay", s.Merged, "overlay", 0, options))
 	w.t.Cleanup(func() { unix.Unmount(s.Merged, unix.MNT_DETACH) })
 	return s

@@ -25,9 +25,10 @@ type found struct {
 
 // A walker visits a directory in the order of paths.
 type walker struct {
-	sel   Selection
-	p     *Progress
-	visit func(found) error
+	sel    Selection
+	p      *Progress
+	visit  func(found) error
+	merged string // where all is of which an upper directory has only what changed; "" to do without
 }
 
 // walk visits what is selected below an open directory.
@@ -92,10 +93,37 @@ func (w *walker) dir(f found) error {
 	}
 	defer unix.Close(fd)
 	f.kind, f.opaque = contexts.Dir, isOpaque(fd)
+	if w.merged != "" && isRenamed(fd) {
+		return w.renamed(f)
+	}
 	if err := w.visit(f); err != nil {
 		return err
 	}
 	return w.walk(fd, f.rel)
+}
+
+// renamed visits a directory of the layers that was renamed, and all the session
+// sees in it: it is the session's now.
+func (w *walker) renamed(f found) error {
+	top, err := openTop(w.merged)
+	if err != nil {
+		return failed(err, "save", w.merged)
+	}
+	defer unix.Close(top)
+	fd, err := openBelow(top, f.rel)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil
+	}
+	if err != nil {
+		return failed(err, "save", f.rel)
+	}
+	defer unix.Close(fd)
+	if err := w.visit(f); err != nil {
+		return err
+	}
+	inside := *w
+	inside.merged = ""
+	return inside.walk(fd, f.rel)
 }
 
 // show returns how messages write a path of a session.
