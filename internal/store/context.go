@@ -159,16 +159,13 @@ func (s *Store) DeleteContext(ctx context.Context, id agentbay.ContextID) error 
 }
 
 // deleteContexts forgets all contexts of a key that is deleted. An empty one stays
-// in their place, so that [Store.EachContext] tells whose data may be removed.
+// in their place, so that [Store.EachContext] tells whose data may be removed:
+// also that of contexts that were deleted before.
 func deleteContexts(ctx context.Context, tx *sql.Tx, keyID string) error {
-	res, err := tx.ExecContext(ctx, "DELETE FROM contexts WHERE key_id = ?", keyID)
-	if err != nil {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM contexts WHERE key_id = ?", keyID); err != nil {
 		return err
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		return err
-	}
-	_, err = tx.ExecContext(ctx, "INSERT INTO contexts ("+contextColumns+") VALUES (?, ?, '', '', ?, 0, 0, '', 0, 0)",
+	_, err := tx.ExecContext(ctx, "INSERT INTO contexts ("+contextColumns+") VALUES (?, ?, '', '', ?, 0, 0, '', 0, 0)",
 		"deleted-"+keyID, keyID, agentbay.ContextAvailable)
 	return err
 }

@@ -390,7 +390,8 @@ func TestDeletedContextLeavesOnlyItsMounts(t *testing.T) {
 	})
 }
 
-// What is left tells a sweep whose data may be removed.
+// What is left tells a sweep whose data may be removed, also if the key had no
+// contexts any more.
 func TestContextsGoWithTheirKey(t *testing.T) {
 	s, ctx := open(t, Memory), t.Context()
 	for n, key := range []string{"ak-1", "ak-1", "ak-2"} {
@@ -409,7 +410,7 @@ func TestContextsGoWithTheirKey(t *testing.T) {
 		must(t, err)
 		left[c.KeyID] = append(left[c.KeyID], string(c.ID))
 	}
-	if want := "map[ak-1:[deleted-ak-1] ak-2:[SdkCtx-2]]"; fmt.Sprint(left) != want {
+	if want := "map[ak-1:[deleted-ak-1] ak-2:[SdkCtx-2] ak-3:[deleted-ak-3]]"; fmt.Sprint(left) != want {
 		t.Errorf("left: %v, want %s", left, want)
 	}
 	for root, err := range s.AllRoots(ctx, "ak-1") {
