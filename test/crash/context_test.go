@@ -752,15 +752,7 @@ func (all keepers) deleteAll(t *testing.T) {
 			}
 		}
 	}
-	page, err := client.Contexts(ctx, agentbay.ContextQuery{Limit: 1000})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, x := range page.Contexts {
-		if err := client.DeleteContext(ctx, x.ID); err != nil {
-			t.Errorf("delete %s: %v", x.ID, err)
-		}
-	}
+	deleteContexts(t, client)
 }
 
 // waitUntilGone waits until there is nothing in some of a data directory.
