@@ -81,6 +81,25 @@ func TestReasonOfAnEndSaysThatFilesAreUnsavedOnlyUntilTheyAre(t *testing.T) {
 	}
 }
 
+func TestWhatCouldNotBeSavedIsTriedAgainWhenThereIsRoom(t *testing.T) {
+	var blobs blobtest.Faulty
+	b := baytest.New(t, withBlobs(&blobs))
+	s := b.Service(t, "mine")
+	x, other := newContext(t, s), newContext(t, s)
+	put(t, b.Bay, other, "/a", "large, let us say")
+	id := create(t, s, agentbay.SessionSpec{Contexts: []agentbay.ContextMount{at(x, "/tmp/work")}})
+	write(t, s, id, "/tmp/work/result", "precious")
+	blobs.Set(down)
+	must(t, s.DeleteSession(t.Context(), id))
+	unsaved(t, s, id)
+	blobs.Set(blobtest.Fault{})
+	must(t, s.DeleteContext(t.Context(), other))
+	ended(t, s, id)
+	if got := content(t, b.Bay, x, "/tmp/work/result"); got != "precious" {
+		t.Errorf("saved: %q", got)
+	}
+}
+
 func TestFilesOfADeletedContextLeaveTheHost(t *testing.T) {
 	trees := t.TempDir()
 	b := baytest.New(t, func(b *baytest.Bay) {

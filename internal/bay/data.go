@@ -364,6 +364,7 @@ func (b *Bay) collect(ctx context.Context, tenant string) error {
 	})
 	if err == nil && done.Freed > 0 {
 		b.Log.InfoContext(ctx, "context data freed", "key", tenant, "bytes", done.Freed)
+		b.retry()
 	}
 	return err
 }

@@ -32,7 +32,7 @@ func (b *Bay) Sweep(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("recorded sessions: %w", err)
 	}
-	ended := b.takeStuck()
+	ended := b.takeStuck(time.Now())
 	for _, x := range held {
 		m := left[x.ID]
 		delete(left, x.ID)
@@ -108,18 +108,24 @@ func (b *Bay) isLive(id agentbay.SessionID) bool {
 	return b.live[id] != nil
 }
 
-// takeStuck returns the sessions whose release failed and is to be tried again:
-// at the next sweep at first, and then less and less often.
-func (b *Bay) takeStuck() (stuck []*session) {
+// takeStuck returns the sessions whose release failed and is to be tried again
+// by then: at the next sweep at first, and then less and less often.
+func (b *Bay) takeStuck(then time.Time) (stuck []*session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, s := range b.live {
-		if s.stuck && !time.Now().Before(s.nextTry) {
+		if s.stuck && !then.Before(s.nextTry) {
 			s.stuck = false
 			stuck = append(stuck, s)
 		}
 	}
 	return stuck
+}
+
+// retry tries at once again what failed for want of room, perhaps.
+func (b *Bay) retry() {
+	stuck := b.takeStuck(time.Now().Add(time.Hour)) // which is all of them
+	b.background.Go(func() { b.clear(stuck, nil) })
 }
 
 // reconcile deals with a recorded session that is not in memory. It returns the
