@@ -102,9 +102,9 @@ type Mount struct {
 type Written struct {
 	// Upper is an overlay's upper directory: what was made or changed, with a
 	// character device 0/0 for what was removed and the attribute
-	// trusted.overlay.opaque on directories that hide what is below. A directory
-	// of the layers cannot be renamed (EXDEV; mv copies it), so none is elsewhere
-	// in them than it is here.
+	// trusted.overlay.opaque on directories that hide what is below. What is in a
+	// directory with trusted.overlay.redirect, which was renamed, is only seen
+	// whole in Merged.
 	Upper string
 
 	// Merged is what the machine sees or, once it has ended, saw last. It can be

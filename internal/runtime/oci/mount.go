@@ -198,10 +198,10 @@ func (m *machine) dress(s *stack) error {
 	return errors.Join(os.Chown(upper, int(m.rec.User.UID), int(m.rec.User.GID)), os.Chmod(upper, mode))
 }
 
-// overlayOptions make what is written plain to read: no directory refers to
-// another's layer, no file lacks its content. Nothing is synced to a disk that
-// is not trusted after a power failure anyway.
-const overlayOptions = ",redirect_dir=off,metacopy=off,index=off,volatile"
+// overlayOptions let directories of the layers be renamed, as redirects, and
+// make all else that is written plain to read: no file lacks its content.
+// Nothing is synced to a disk that is not trusted after a power failure anyway.
+const overlayOptions = ",redirect_dir=on,metacopy=off,index=off,volatile"
 
 // overlayOf mounts a stack without a place. Layers, and what is written, are
 // seen with the machine's users on a thread that alone has these mounts.

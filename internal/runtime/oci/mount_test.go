@@ -283,8 +283,7 @@ func TestMountsNeedNoLoops(t *testing.T) {
 	})
 }
 
-// What overlayfs must be told not to do: a directory of a layer that is renamed
-// is not a reference to it, and a changed mode is a whole file.
+// What overlayfs must be told not to do: a changed mode is a whole file.
 func TestUpperIsPlain(t *testing.T) {
 	each(t, func(t *testing.T, l *lab) {
 		r := l.start("a")

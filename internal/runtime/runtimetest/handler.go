@@ -63,6 +63,9 @@ func Handler(exit func(status int)) http.Handler {
 	mux.HandleFunc("/link", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, os.Symlink(r.FormValue("to"), r.FormValue("path")))
 	})
+	mux.HandleFunc("/rename", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, os.Rename(r.FormValue("path"), r.FormValue("to")))
+	})
 	mux.HandleFunc("/owner", func(w http.ResponseWriter, r *http.Request) { answer(w, owner(w, r.FormValue("path"))) })
 	mux.HandleFunc("/read", func(w http.ResponseWriter, r *http.Request) {
 		b, err := os.ReadFile(r.FormValue("path"))

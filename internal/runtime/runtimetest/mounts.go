@@ -137,6 +137,35 @@ func changesLandInUpper(t *testing.T, h *host) {
 	}
 }
 
+func directoriesOfLayersCanBeRenamed(t *testing.T, h *host) {
+	h.real()
+	h.start("a", asUser)
+	over, under := h.layer(map[string]string{"dir/f": "over"}), h.layer(map[string]string{"dir/f": "under", "dir/sub/g": "deep"})
+	h.mount("a", runtime.Mount{Name: "m", Target: "/data/m", Layers: []string{over, under}})
+	h.does("a", "/rename?path=/data/m/dir/sub&to=/data/m/dir/inner")
+	h.does("a", "/rename?path=/data/m/dir&to=/data/m/new")
+	h.does("a", "/mkdir?path=/data/m/other")
+	h.does("a", "/rename?path=/data/m/new&to=/data/m/other/new")
+	h.does("a", "/write?path=/data/m/other/new/inner/h&text=added")
+	check := func() {
+		w := h.written("a", "m")
+		for name, want := range map[string]string{"f": "over", "inner/g": "deep", "inner/h": "added"} {
+			h.wantFile(filepath.Join(w.Merged, "other/new", name), want)
+		}
+		if list, err := os.ReadDir(w.Merged); len(list) != 1 || err != nil {
+			t.Errorf("the machine has %v, %v; want only what was renamed", list, err)
+		}
+	}
+	if got := h.must("a", "/read?path=/data/m/other/new/f") + " " + h.must("a", "/read?path=/data/m/other/new/inner/g"); got != "over deep" {
+		t.Errorf("the machine reads %q, want %q", got, "over deep")
+	}
+	check()
+	if err := h.rt.Halt(t.Context(), "a"); err != nil {
+		t.Fatalf("Halt: %v", err)
+	}
+	check()
+}
+
 func whatTheHostWritesIsSeen(t *testing.T, h *host) {
 	h.start("a", asUser)
 	h.mount("a", runtime.Mount{Name: "m", Target: "/data/m", Layers: []string{h.layer(map[string]string{"f": "old"})}})

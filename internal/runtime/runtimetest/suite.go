@@ -73,6 +73,7 @@ func Run(t *testing.T, b Bench) {
 		{"MountShowsLayers", mountShowsLayers},
 		{"MountIsTheUsersAndWritable", mountIsTheUsersAndWritable},
 		{"ChangesLandInUpper", changesLandInUpper},
+		{"DirectoriesOfLayersCanBeRenamed", directoriesOfLayersCanBeRenamed},
 		{"WhatTheHostWritesIsSeen", whatTheHostWritesIsSeen},
 		{"WhatWasAtTheTargetStays", whatWasAtTheTargetStays},
 		{"LinksOfTheSystemAreFollowed", linksOfTheSystemAreFollowed},
