@@ -2,6 +2,7 @@ package bay
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base32"
 	"errors"
@@ -152,7 +153,7 @@ func bringFileIn(ctx context.Context, repo *contexts.Repo, files *agentbay.FS, e
 		return err
 	}
 	defer r.Close()
-	part := e.Path + ".part-" + strings.ToLower(contexts.ID(sha256.Sum256([]byte(e.Path))).String()[:8])
+	part := e.Path + ".part-" + strings.ToLower(rand.Text())
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, files.RemoveAll(part))
@@ -201,12 +202,22 @@ func (c *caller) bringOut(ctx context.Context, req agentbay.SyncRequest, key str
 	if err != nil {
 		return err
 	}
-	w, err := c.bay.Data.repo(x.KeyID).Writer(ctx)
+	tenant := c.bay.Data.tenant(x.KeyID)
+	back, err := turn(ctx, tenant.puts)
+	if err != nil {
+		return err
+	}
+	defer back()
+	w, err := tenant.Writer(ctx)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	found, err := keepFiles(ctx, agentbay.Use(c, req.Session).FS(ctx), w, key, t)
+	k := &keeper{files: agentbay.Use(c, req.Session).FS(ctx), w: w, task: t}
+	if k.within, err = c.bay.within(ctx, x, k); err != nil {
+		return err
+	}
+	found, err := k.keepAll(ctx, key)
 	if err != nil {
 		return explainFile(err, key)
 	}
@@ -220,18 +231,65 @@ func (c *caller) bringOut(ctx context.Context, req agentbay.SyncRequest, key str
 	return nil
 }
 
-// keepFiles stores the files of a session at and below a path.
-func keepFiles(ctx context.Context, files *agentbay.FS, w *contexts.Writer, key string, t *task) (found []contexts.Entry, err error) {
-	err = fs.WalkDir(files, cmpDot(key), func(name string, d fs.DirEntry, err error) error {
+// within is r, but no more of it than the key may keep if all of the context is
+// replaced, and than the host has room for.
+func (b *Bay) within(ctx context.Context, x store.Context, r io.Reader) (io.Reader, error) {
+	check := func() error { return b.HighWater.room(1, "files are refused") }
+	if err := check(); err != nil {
+		return nil, err
+	}
+	left, limit, err := b.storageLeft(ctx, x.KeyID)
+	return &boundedReader{r: r, left: left + x.Bytes, limited: limit > 0, check: check}, err
+}
+
+// A keeper stores files of a session. It reads one after the other.
+type keeper struct {
+	files  *agentbay.FS
+	w      *contexts.Writer
+	task   *task
+	file   io.Reader // that is being read
+	within io.Reader // which reads the keeper, as far as all files may go
+}
+
+func (k *keeper) Read(p []byte) (int, error) { return k.file.Read(p) }
+
+// maxKept is how many files of a session can be kept at once.
+const maxKept = 100_000
+
+// keepAll stores the files at and below a path.
+func (k *keeper) keepAll(ctx context.Context, key string) (found []contexts.Entry, err error) {
+	err = fs.WalkDir(k.files, cmpDot(key), func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !d.Type().IsRegular() {
 			return err
 		}
-		e, err := keepFile(ctx, files, w, name, t)
+		if len(found) == maxKept {
+			return agentbay.Errorf(agentbay.Exhausted, "there are more than %d files; mount the context, or move them in parts", maxKept)
+		}
+		e, err := k.keep(ctx, name)
 		found = append(found, e)
 		return err
 	})
 	slices.SortFunc(found, func(a, b contexts.Entry) int { return contexts.Compare(a.Path, b.Path) })
 	return found, err
+}
+
+// keep stores a file.
+func (k *keeper) keep(ctx context.Context, name string) (contexts.Entry, error) {
+	f, err := k.files.Open(name)
+	if err != nil {
+		return contexts.Entry{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return contexts.Entry{}, err
+	}
+	k.file = counted{f, k.task}
+	extents, n, err := k.w.File(ctx, k.within, -1)
+	k.task.progress.Files.Add(1)
+	return contexts.Entry{
+		Path: name, Kind: contexts.File, Mode: info.Mode().Perm(), Modified: info.ModTime(), Saved: time.Now(), Size: n, Extents: extents,
+	}, err
 }
 
 // putAll is the change that makes entries, unless something is in their way.
@@ -250,21 +308,3 @@ func (b *Bay) putAll(ctx context.Context, x store.Context, entries []contexts.En
 
 // cmpDot is a key as package io/fs names it.
 func cmpDot(key string) string { return path.Clean("./" + key) }
-
-// keepFile stores a file of a session.
-func keepFile(ctx context.Context, files *agentbay.FS, w *contexts.Writer, name string, t *task) (contexts.Entry, error) {
-	f, err := files.Open(name)
-	if err != nil {
-		return contexts.Entry{}, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return contexts.Entry{}, err
-	}
-	extents, n, err := w.File(ctx, counted{f, t}, -1)
-	t.progress.Files.Add(1)
-	return contexts.Entry{
-		Path: name, Kind: contexts.File, Mode: info.Mode().Perm(), Modified: info.ModTime(), Saved: time.Now(), Size: n, Extents: extents,
-	}, err
-}
