@@ -297,6 +297,8 @@ func (c *caller) DownloadURL(ctx context.Context, id agentbay.ContextID, name st
 		return agentbay.FileURL{}, err
 	case e.Kind == contexts.Dir:
 		return agentbay.FileURL{}, agentbay.Errorf(agentbay.Invalid, "%s is a directory; ask for its files one by one", shorten(name))
+	case e.Kind == contexts.Symlink:
+		return agentbay.FileURL{}, agentbay.Errorf(agentbay.Invalid, "%s is a symbolic link to %s; ask for that", shorten(name), shorten(e.Target))
 	}
 	return c.bay.fileURL(x.ID, e.Path, false), nil
 }

@@ -415,6 +415,32 @@ func TestMountsSurviveTheServer(t *testing.T) {
 	}
 }
 
+func TestLostIndexIsMadeAnew(t *testing.T) {
+	b := baytest.New(t)
+	s := b.Service(t, "mine")
+	x := newContext(t, s)
+	put(t, b.Bay, x, "/a", "text")
+	must(t, b.Shutdown(t.Context()))
+	fresh := baytest.NewData(t)
+	b.Data = &bay.Data{Dir: b.Data.Dir, Blobs: b.Data.Blobs, Chunks: fresh.Chunks, Trees: fresh.Trees}
+	next, _ := restarted(t, b)
+	if got := content(t, next, x, "/a"); got != "text" {
+		t.Errorf("after the index was lost: %q", got)
+	}
+}
+
+func TestTroubleOfTheBlobStoreIsTheOperators(t *testing.T) {
+	var blobs blobtest.Faulty
+	b := baytest.New(t, withBlobs(&blobs))
+	s := b.Service(t, "mine")
+	x := newContext(t, s)
+	blobs.Set(blobtest.Fail(blobtest.Put, 1))
+	_, err := b.PutContextFile(t.Context(), x, "/a", strings.NewReader("text"), 4)
+	if !errors.Is(err, agentbay.Unavailable) || strings.Contains(agentbay.MessageOf(err), "test") || !strings.Contains(err.Error(), "this is a test") {
+		t.Errorf("a store that fails: %v", err)
+	}
+}
+
 func TestSyncGoesOnAfterARestart(t *testing.T) {
 	b := baytest.New(t)
 	s := b.Service(t, "mine")

@@ -131,20 +131,23 @@ func (b *Bay) admit(key store.Key, want *session) (warm *session, err error) {
 }
 
 // quotaLocked checks that there may be one more session. What is being released
-// does not count, so that who deletes may create at once.
+// does not count, so that who deletes may create at once, unless that has failed.
 func (b *Bay) quotaLocked(key store.Key) error {
-	all, mine := 0, 0
+	all, mine, waiting := 0, 0, ""
 	for _, s := range b.live {
-		if s.KeyID == "" || !s.State.Alive() {
+		if s.KeyID == "" || !s.State.Alive() && s.tries == 0 {
 			continue
 		}
 		all++
 		if s.KeyID == key.ID {
 			mine++
+			if s.tries > 0 {
+				waiting = "; some have ended and wait for their files to be saved"
+			}
 		}
 	}
 	if most := cmp.Or(key.MaxSessions, b.MaxSessionsPerKey); most > 0 && mine >= most {
-		return agentbay.Errorf(agentbay.Exhausted, "this API key has %d sessions, and may have %d at once; delete one first", mine, most)
+		return agentbay.Errorf(agentbay.Exhausted, "this API key has %d sessions, and may have %d at once; delete one first%s", mine, most, waiting)
 	}
 	if b.MaxSessions > 0 && all >= b.MaxSessions {
 		return agentbay.Errorf(agentbay.Exhausted, "the server has %d sessions, and may have %d at once; try again when one has ended", all, b.MaxSessions)

@@ -61,7 +61,7 @@ func (d *Data) tenant(name string) *tenant {
 	defer d.mu.Unlock()
 	t := d.tenants[name]
 	if t == nil {
-		t = &tenant{contexts.New(name, d.Blobs, d.Chunks(name)), make(chan struct{}, maxPuts)}
+		t = &tenant{contexts.New(name, private{d.Blobs}, d.Chunks(name)), make(chan struct{}, maxPuts)}
 		if d.tenants == nil {
 			d.tenants = map[string]*tenant{}
 		}
@@ -310,9 +310,15 @@ func only(list ...contexts.Change) func(contexts.Root) iter.Seq2[contexts.Change
 // nothing refers to any more. A tenant whose data is in use is left to the next
 // time.
 func (b *Bay) Collect(ctx context.Context) error {
+	_, err := b.collectOnce(ctx)
+	return err
+}
+
+// collectOnce is Collect, and says whether data was in use.
+func (b *Bay) collectOnce(ctx context.Context) (busy bool, err error) {
 	keys, err := b.Store.Keys(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	tenants := map[string]bool{}
 	for _, k := range keys {
@@ -322,18 +328,21 @@ func (b *Bay) Collect(ctx context.Context) error {
 	var failed error
 	for x, err := range b.Store.EachContext(ctx) {
 		if err != nil {
-			return err
+			return false, err
 		}
 		tenants[x.KeyID] = true
 		_, err := b.Store.PruneSnapshots(ctx, x.ID, cmp.Or(b.Data.Snapshots, 20), before)
 		failed = errors.Join(failed, err)
 	}
 	for tenant := range tenants {
-		if err := b.collect(ctx, tenant); err != nil && !errors.Is(err, agentbay.Conflict) {
+		err := b.collect(ctx, tenant)
+		if errors.Is(err, agentbay.Conflict) {
+			busy = true
+		} else if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("data of key %s: %w", tenant, err))
 		}
 	}
-	return errors.Join(failed, b.forgetTrees(ctx, tenants))
+	return busy, errors.Join(failed, b.forgetTrees(ctx, tenants))
 }
 
 // forgetTrees removes what is checked out on this host of states that nothing

@@ -419,7 +419,12 @@ func (b *Bay) remount(ctx context.Context, s *session) error {
 				b.check(s, "hold files", err)
 			}
 		}
-		m.mounted = b.isMounted(ctx, s, m)
+		if m.mounted, err = isMounted(ctx, s, m); err != nil {
+			return fmt.Errorf("mount %s: %w", x.Path, err)
+		}
+		if !m.mounted && !s.State.Alive() && m.Pending && x.Checkout != "" {
+			b.Log.Warn("a mount is gone with its machine; what was written to it, if anything, is lost", "session", s.ID, "context", m.Context, "path", m.Path)
+		}
 		s.mounts = append(s.mounts, m)
 		s.named = max(s.named, nameNumber(x.MountName)+1)
 	}
@@ -427,12 +432,15 @@ func (b *Bay) remount(ctx context.Context, s *session) error {
 }
 
 // isMounted reports whether a session's machine has a mount.
-func (b *Bay) isMounted(ctx context.Context, s *session, m *mount) bool {
+func isMounted(ctx context.Context, s *session, m *mount) (bool, error) {
 	written, err := s.machine.Written(ctx, s.ID, m.MountName)
-	if err != nil {
-		return false
+	if errors.Is(err, agentbay.NotFound) {
+		return false, nil
 	}
-	return written.Close() == nil
+	if err != nil {
+		return false, err
+	}
+	return true, written.Close()
 }
 
 func nameNumber(name string) (n int) {

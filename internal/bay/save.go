@@ -13,6 +13,7 @@ import (
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/contexts"
 	"github.com/agentbay/agentbay/internal/contexts/tree"
+	"github.com/agentbay/agentbay/internal/gate"
 	"github.com/agentbay/agentbay/internal/runtime"
 	"github.com/agentbay/agentbay/internal/store"
 )
@@ -37,17 +38,40 @@ func (c *caller) Sync(ctx context.Context, req agentbay.SyncRequest) error {
 		if err != nil {
 			return use.end(err)
 		}
-		c.bay.mu.Lock()
-		t := one.session.taskLocked(m.context, m.path, req.Mode)
-		c.bay.mu.Unlock()
+		t, err := c.bay.newMove(one.session, m, req.Mode)
+		if err != nil {
+			return errors.Join(one.end(err), use.end(nil))
+		}
 		c.bay.beginSync(one.session, t)
 		c.bay.background.Go(func() {
 			err := m.run(one.ctx, t)
 			c.bay.endSync(one.session, t, err)
+			c.bay.moved(one.session)
 			one.end(err)
 		})
 	}
 	return use.end(nil)
+}
+
+// maxMoves is how many movements a session can have under way.
+const maxMoves = 100
+
+// newMove starts the task of a movement, for which the caller calls moved when it
+// has ended.
+func (b *Bay) newMove(s *session, m move, mode agentbay.SyncMode) (*task, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s.moves >= maxMoves {
+		return nil, agentbay.Errorf(agentbay.Exhausted, "session %s has %d syncs under way; wait until some have ended", s.ID, s.moves)
+	}
+	s.moves++
+	return s.taskLocked(m.context, m.path, mode), nil
+}
+
+func (b *Bay) moved(s *session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.moves--
 }
 
 // beginSync records a movement, so that the next server goes on with it if this
@@ -103,15 +127,20 @@ func (c *caller) moves(ctx context.Context, s *session, req agentbay.SyncRequest
 		return nil, err
 	}
 	var list []move
+	var inner *mount
 	for _, m := range c.bay.mountsOf(s) {
-		rel, below := beneath(m.target(), "/"+key)
+		_, below := beneath(m.target(), "/"+key)
 		switch {
 		case req.Context != "" && m.Context != req.Context:
 		case req.Path == "":
 			list = append(list, c.bay.mountMove(s, m, req.Mode, m.Path, ""))
-		case below:
-			return []move{c.bay.mountMove(s, m, req.Mode, req.Path, rel)}, nil
+		case below && (inner == nil || len(m.target()) > len(inner.target())):
+			inner = m
 		}
+	}
+	if inner != nil {
+		rel, _ := beneath(inner.target(), "/"+key)
+		return []move{c.bay.mountMove(s, inner, req.Mode, req.Path, rel)}, nil
 	}
 	if req.Path == "" {
 		if req.Context != "" && len(list) == 0 {
@@ -224,6 +253,9 @@ func (b *Bay) saveWritten(ctx context.Context, s *session, m *mount, wrote tree.
 	if root, err = b.commit(ctx, w, e); err != nil {
 		return root, err
 	}
+	if left := t.progress.Warnings(); len(left) > 0 {
+		b.Log.WarnContext(ctx, "not all of a mount could be saved", "session", s.ID, "path", m.Path, "why", strings.Join(left[:min(len(left), 5)], "; "), "more", max(0, len(left)-5))
+	}
 	return root, changes.Settled()
 }
 
@@ -335,13 +367,27 @@ func (b *Bay) saveLast(s *session, m *mount) error {
 	t := b.task(s, m.Context, m.Path, agentbay.Upload)
 	err := b.save(b.ctx, s, m, t, true)
 	b.finish(t, err)
-	if err != nil && agentbay.CodeOf(err) != agentbay.NotFound {
+	if err != nil && !b.isLost(s, m, err) {
 		return fmt.Errorf("save %s: %w", m.Path, err)
 	}
 	b.mu.Lock()
 	m.Pending = false
 	b.mu.Unlock()
 	return b.Store.SettleMount(b.ctx, m.Session, m.MountName)
+}
+
+// isLost reports whether what a session wrote to a mount can never be saved:
+// because the context was deleted, which is in order, or because the machine has
+// nothing of the mount any more, which is not.
+func (b *Bay) isLost(s *session, m *mount, err error) bool {
+	if !errors.Is(err, agentbay.NotFound) {
+		return false
+	}
+	_, err = b.Store.Context(b.ctx, m.Context)
+	if err == nil {
+		b.Log.Error("what a session wrote is lost: the host has nothing of its mount", "session", s.ID, "context", m.Context, "path", m.Path)
+	}
+	return err == nil || errors.Is(err, agentbay.NotFound)
 }
 
 // unsavedMark is what callers read of a session whose files are not safe yet.
@@ -391,8 +437,33 @@ func (b *Bay) startData(ctx context.Context) error {
 			}
 		}
 	}
+	if err := b.reindex(ctx); err != nil {
+		return err
+	}
 	b.background.Go(func() { b.every(recycleEvery, b.recycleAll) })
 	b.background.Go(b.collectAll)
+	return nil
+}
+
+// reindex tells the index what is in the blob store, if the index was lost.
+func (b *Bay) reindex(ctx context.Context) error {
+	keys, err := b.Store.Keys(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range keys {
+		known, err := b.Data.Chunks(k.ID).Packs(ctx)
+		if err != nil {
+			return err
+		}
+		if len(known) > 0 {
+			continue
+		}
+		packs, damaged, err := b.Data.repo(k.ID).Reindex(ctx)
+		if packs > 0 || err != nil {
+			b.Log.Warn("the index of contexts was empty and has been made anew", "key", k.ID, "packs", packs, "damaged", damaged, "err", err)
+		}
+	}
 	return nil
 }
 
@@ -413,14 +484,19 @@ func (b *Bay) wantCollect() {
 // collectAll frees data now and then until the bay ends.
 func (b *Bay) collectAll() {
 	for {
-		if err := b.Collect(b.ctx); err != nil && b.ctx.Err() == nil {
-			b.Log.Error("context data could not be collected; it is tried again", "err", err)
+		next := collectEvery
+		busy, err := b.collectOnce(b.ctx)
+		if err != nil && b.ctx.Err() == nil {
+			b.Log.Error("context data could not be collected; it is tried again", "err", gate.Scrub(err.Error()))
+		}
+		if busy || err != nil {
+			next = sweepEvery
 		}
 		select {
 		case <-b.ctx.Done():
 			return
 		case <-b.garbage:
-		case <-time.After(collectEvery):
+		case <-time.After(next):
 		}
 	}
 }

@@ -28,6 +28,7 @@ type session struct {
 
 	user   runtime.User  // who tools run as; never changes
 	mounts []*mount      // guarded by Bay.mu
+	moves  int           // movements of files under way that were asked for; guarded by Bay.mu
 	tasks  []*task       // the last movement of files of each kind, oldest first; guarded by Bay.mu
 	named  int           // how many names mounts were given; guarded by Bay.mu
 	saving chan struct{} // closed when one try at saving what it wrote is over; nil if none is owed; guarded by Bay.mu
@@ -43,7 +44,7 @@ type session struct {
 	saved   time.Time   // the ActiveAt the store has; guarded by Bay.mu
 	spare   bool        // booted, and waiting in the warm pool; guarded by Bay.mu
 	stuck   bool        // its release failed and must be repeated; guarded by Bay.mu
-	tries   int         // of its release that failed; of who releases it
+	tries   int         // of its release that failed; guarded by Bay.mu
 	nextTry time.Time   // when its release is tried again, at the earliest; guarded by Bay.mu
 	metered sample      // the last reading of its counters; guarded by Bay.mu
 }
@@ -151,11 +152,11 @@ const releaseTimeout = time.Minute
 func (b *Bay) release(s *session) {
 	s.guest.CloseIdle()
 	if err := b.saveAll(s); err != nil {
-		b.repeat(s, err, min(sweepEvery<<min(s.tries, 6), time.Hour)-sweepEvery)
+		b.repeat(s, err, true)
 		return
 	}
 	if err := b.free(s); err != nil {
-		b.repeat(s, err, 0)
+		b.repeat(s, err, false)
 		return
 	}
 	b.mu.Lock()
@@ -163,12 +164,16 @@ func (b *Bay) release(s *session) {
 	b.mu.Unlock()
 }
 
-// repeat has the release of a session be tried again after a while.
-func (b *Bay) repeat(s *session, err error, after time.Duration) {
+// repeat has the release of a session be tried again: at the next sweep or, where
+// that is much work, less and less often.
+func (b *Bay) repeat(s *session, err error, slower bool) {
 	b.check(s, "release", err)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s.stuck, s.nextTry = true, time.Now().Add(after)
+	s.stuck, s.nextTry = true, time.Now()
+	if slower {
+		s.nextTry = s.nextTry.Add(min(sweepEvery<<min(s.tries, 6), time.Hour) - sweepEvery)
+	}
 	s.tries++
 }
 
