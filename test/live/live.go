@@ -41,6 +41,12 @@ type Bay struct {
 // host is an error of the test.
 func New(t testing.TB, args ...string) *Bay {
 	t.Helper()
+	return NewIn(t, t.TempDir(), args...)
+}
+
+// NewIn is New with a data directory.
+func NewIn(t testing.TB, data string, args ...string) *Bay {
+	t.Helper()
 	bin, images := os.Getenv("AGENTBAY_TEST_BIN"), os.Getenv("AGENTBAY_TEST_IMAGES")
 	switch {
 	case bin == "" || images == "":
@@ -48,7 +54,7 @@ func New(t testing.TB, args ...string) *Bay {
 	case os.Getuid() != 0:
 		t.Skip("lacks root: sessions are made of namespaces and mounts")
 	}
-	b := &Bay{t: t, bin: bin, Data: t.TempDir(), listen: "127.0.0.1:0"}
+	b := &Bay{t: t, bin: bin, Data: data, listen: "127.0.0.1:0"}
 	b.args = append([]string{"--images", images}, args...)
 	b.key = b.makeKey()
 	b.Start()
