@@ -28,6 +28,16 @@ type jail struct {
 	tail     tail         // the end of the output
 }
 
+// letGo drops the jail's copies of what sessions of this host have mounted, by
+// where runtimes keep it. Else a session that ends meanwhile leaves its disk
+// attached until the build has ended. It comes before the script, which is part
+// of what names a layer.
+const letGo = `mount --make-rprivate /
+while read -r _ _ _ _ dir _; do
+	case $dir in */machines/*/contexts) echo "$dir" ;; esac
+done </proc/self/mountinfo | while read -r dir; do umount -l "$dir" || :; done
+`
+
 // run runs the script to its end. The callbacks have returned when it does.
 func (j *jail) run(ctx context.Context) error {
 	// Linux sends the death signal when the thread that started the child ends,
@@ -64,7 +74,7 @@ func (j *jail) run(ctx context.Context) error {
 }
 
 func (j *jail) command(ctx context.Context, output, status *os.File) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-euc", j.script, "build"}, j.args...)...)
+	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-euc", letGo + j.script, "build"}, j.args...)...)
 	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "HOME=/root"}, j.env...)
 	cmd.Env = append(cmd.Env, networkEnv()...)
 	cmd.Stdout, cmd.Stderr = output, output
