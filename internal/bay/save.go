@@ -220,6 +220,9 @@ func (b *Bay) save(ctx context.Context, s *session, m *mount, t *task, last bool
 	}
 	defer back()
 	written, err := s.machine.Written(ctx, s.ID, m.MountName)
+	if errors.Is(err, agentbay.NotFound) {
+		err = errUnwritten
+	}
 	if err != nil {
 		return err
 	}
@@ -380,15 +383,19 @@ func (b *Bay) saveLast(s *session, m *mount) error {
 // because the context was deleted, which is in order, or because the machine has
 // nothing of the mount any more, which is not.
 func (b *Bay) isLost(s *session, m *mount, err error) bool {
+	if errors.Is(err, errUnwritten) {
+		b.Log.Error("what a session wrote is lost: the host has nothing of its mount", "session", s.ID, "context", m.Context, "path", m.Path)
+		return true
+	}
 	if !errors.Is(err, agentbay.NotFound) {
 		return false
 	}
 	_, err = b.Store.Context(b.ctx, m.Context)
-	if err == nil {
-		b.Log.Error("what a session wrote is lost: the host has nothing of its mount", "session", s.ID, "context", m.Context, "path", m.Path)
-	}
-	return err == nil || errors.Is(err, agentbay.NotFound)
+	return errors.Is(err, agentbay.NotFound)
 }
+
+// errUnwritten says that the host has nothing of a mount.
+var errUnwritten = errors.New("the host has nothing of the mount")
 
 // unsavedMark is what callers read of a session whose files are not safe yet.
 const unsavedMark = "; its files are not saved yet, which is tried again"
