@@ -195,6 +195,68 @@ func (m mortal) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, er
 	}
 }
 
+// A mortalHost has its server die before or after one of the things it does
+// there. From then on that can do nothing.
+type mortalHost struct {
+	*baytest.Host
+	die func()
+
+	mu   sync.Mutex
+	left int // steps until then, and 0 for never; guarded by mu
+}
+
+func (h *mortalHost) step() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch h.left {
+	case 0:
+		return nil
+	case 1:
+		h.die()
+		return errKilled
+	}
+	h.left--
+	return nil
+}
+
+// around dies before or after f.
+func (h *mortalHost) around(f func() error) error {
+	if err := h.step(); err != nil {
+		return err
+	}
+	err := f()
+	return errors.Join(err, h.step())
+}
+
+func (h *mortalHost) Start(ctx context.Context, spec runtime.Spec) error {
+	return h.around(func() error { return h.Host.Start(ctx, spec) })
+}
+
+func (h *mortalHost) Mount(ctx context.Context, id agentbay.SessionID, mounts ...runtime.Mount) error {
+	return h.around(func() error { return h.Host.Mount(ctx, id, mounts...) })
+}
+
+func (h *mortalHost) Written(ctx context.Context, id agentbay.SessionID, name string) (w runtime.Written, err error) {
+	if err := h.step(); err != nil {
+		return w, err
+	}
+	return h.Host.Written(ctx, id, name)
+}
+
+func (h *mortalHost) Halt(ctx context.Context, id agentbay.SessionID) error {
+	return h.around(func() error { return h.Host.Halt(ctx, id) })
+}
+
+func (h *mortalHost) Stop(ctx context.Context, id agentbay.SessionID) error {
+	return h.around(func() error { return h.Host.Stop(ctx, id) })
+}
+
+// A doom is what becomes of a server: the zero doom is a long life.
+type doom struct {
+	blobs bool // it dies when its blobs fail
+	steps int  // it dies when it has done so much to the host; 0 means never
+}
+
 // A household is what outlives a server.
 type household struct {
 	dir    string
@@ -211,8 +273,8 @@ type server struct {
 	close func()
 }
 
-// serve starts a server, which is killed where its blobs fail if it is fragile.
-func (h *household) serve(t *testing.T, fragile bool) *server {
+// serve starts a server.
+func (h *household) serve(t *testing.T, d doom) *server {
 	t.Helper()
 	db, err := store.Open(t.Context(), h.dir)
 	must(t, err)
@@ -230,12 +292,12 @@ func (h *household) serve(t *testing.T, fragile bool) *server {
 		chunks.Close()
 	})
 	struck := func() {
-		if fragile {
+		if d.blobs {
 			kill()
 		}
 	}
 	s.Bay = &bay.Bay{
-		Store: db, Images: h.images, Runtimes: map[string]runtime.Runtime{"fake": h.host}, Secret: []byte("sixteen bytes or more"),
+		Store: db, Images: h.images, Runtimes: map[string]runtime.Runtime{"fake": &mortalHost{Host: h.host, die: kill, left: d.steps}}, Secret: []byte("sixteen bytes or more"),
 		Data: &bay.Data{
 			Dir: filepath.Join(h.dir, "mounts"), Blobs: mortal{s.blobs, struck}, Chunks: chunks.Tenant, Trees: trees,
 		},
@@ -437,11 +499,11 @@ func (u *user) work(t *testing.T) {
 	defer context.AfterFunc(u.dead, cancel)()
 	for i, do := range u.deeds() {
 		err := do(ctx)
-		if err != nil && !u.blobs.Struck() {
-			t.Fatalf("deed %d: %v", i, err)
-		}
 		if u.dead.Err() != nil {
 			return
+		}
+		if err != nil && !u.blobs.Struck() {
+			t.Fatalf("deed %d: %v", i, err)
 		}
 	}
 }
@@ -510,32 +572,37 @@ func (u *user) leaves(t *testing.T, h *household) {
 // Wherever a server is killed, or finds the disk full, what users were told holds
 // with the next one, and nothing is left when all is deleted.
 func TestKilledServerLosesNoFiles(t *testing.T) {
-	for name, fault := range map[string]func(n int) blobtest.Fault{
-		"killed before": blobtest.Kill,
-		"killed after":  func(n int) blobtest.Fault { return blobtest.Kill(n).ButDone() },
-		"disk full":     blobtest.Full,
+	for name, fate := range map[string]func(n int) (blobtest.Fault, doom){
+		"before an operation on blobs": func(n int) (blobtest.Fault, doom) { return blobtest.Kill(n), doom{blobs: true} },
+		"after an operation on blobs":  func(n int) (blobtest.Fault, doom) { return blobtest.Kill(n).ButDone(), doom{blobs: true} },
+		"at work on the host":          func(n int) (blobtest.Fault, doom) { return blobtest.Fault{}, doom{steps: n} },
+		"disk full":                    func(n int) (blobtest.Fault, doom) { return blobtest.Full(n), doom{} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for n, struck := 1, true; struck && !t.Failed(); n++ {
-				t.Run(fmt.Sprint(n), func(t *testing.T) { struck = killed(t, fault(n), name != "disk full") })
+				t.Run(fmt.Sprint(n), func(t *testing.T) {
+					fault, d := fate(n)
+					struck = killed(t, fault, d)
+				})
 			}
 		})
 	}
 }
 
-// killed runs a server until it is killed, if it is fragile, and another after it.
-func killed(t *testing.T, fault blobtest.Fault, fragile bool) (struck bool) {
+// killed runs a server until its end, and another after it. It reports whether
+// the first met its fault or its doom.
+func killed(t *testing.T, fault blobtest.Fault, d doom) (struck bool) {
 	h := &household{dir: t.TempDir(), host: baytest.NewHost(), images: baytest.Images()}
 	defer h.host.StopAll()
-	first := h.serve(t, fragile)
+	first := h.serve(t, d)
 	u := &user{server: first, belief: belief{}, context: newContext(t, first)}
 	first.blobs.Set(fault)
 	u.work(t)
-	struck = first.blobs.Struck()
+	struck = first.blobs.Struck() || first.dead.Err() != nil
 	first.close()
 
-	u.server = h.serve(t, false)
+	u.server = h.serve(t, doom{})
 	u.settles(t)
 	u.leaves(t, h)
 	return struck
