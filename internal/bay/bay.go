@@ -113,6 +113,7 @@ func (b *Bay) Start(ctx context.Context) error {
 		if err := os.MkdirAll(b.Data.Dir, 0o700); err != nil {
 			return agentbay.Wrap(err, agentbay.Unavailable, "%s cannot be made", b.Data.Dir)
 		}
+		b.Data.Trees.Room = func() error { return b.HighWater.room(1, "nothing more is mounted") }
 	}
 	if err := b.Sweep(ctx); err != nil {
 		b.cancel()

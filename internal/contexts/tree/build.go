@@ -317,7 +317,7 @@ func (b *builder) makeAt(dir int, name string, c contexts.Content) error {
 	if c.Kind == contexts.Symlink {
 		return makeLink(dir, name, c.Entry, b.v.UID, b.v.GID)
 	}
-	return makeFile(dir, name, c, b.v.UID, b.v.GID, b.p)
+	return makeFile(dir, name, c, b.v, b.p)
 }
 
 // replace moves a file to where something else may be: a directory goes with
@@ -344,16 +344,16 @@ func makeLink(dir int, name string, e contexts.Entry, uid, gid uint32) error {
 }
 
 // makeFile makes a file of an entry, with its holes.
-func makeFile(dir int, name string, c contexts.Content, uid, gid uint32, p *Progress) error {
+func makeFile(dir int, name string, c contexts.Content, v View, p *Progress) error {
 	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := fill(fd, c, p); err != nil {
+	if err := fill(fd, c, v, p); err != nil {
 		return err
 	}
-	if err := unix.Fchown(fd, int(uid), int(gid)); err != nil {
+	if err := unix.Fchown(fd, int(v.UID), int(v.GID)); err != nil {
 		return err
 	}
 	if err := unix.Fchmod(fd, unixMode(c.Mode)); err != nil {
@@ -362,11 +362,20 @@ func makeFile(dir int, name string, c contexts.Content, uid, gid uint32, p *Prog
 	return setTimes(fd, c.Modified)
 }
 
+// tookBytes tells who wants to know that n bytes were written, which take a block
+// at least.
+func (v View) tookBytes(n int) error {
+	if v.took == nil {
+		return nil
+	}
+	return v.took(max(int64(n), 4096))
+}
+
 // buffers are what content is copied through.
 var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
 // fill writes content to an empty file.
-func fill(fd int, c contexts.Content, p *Progress) error {
+func fill(fd int, c contexts.Content, v View, p *Progress) error {
 	buf := buffers.Get().(*[256 << 10]byte)
 	defer buffers.Put(buf)
 	var at int64
@@ -389,6 +398,9 @@ func fill(fd int, c contexts.Content, p *Progress) error {
 			}
 			at += int64(n)
 			p.Bytes.Add(int64(n))
+			if err := v.tookBytes(n); err != nil {
+				return err
+			}
 		}
 	}
 	if n := len(c.Extents); n > 0 && c.Extents[n-1].Chunk == (contexts.ID{}) {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/agentbay/agentbay"
@@ -35,6 +36,10 @@ const (
 // Nothing in it is precious, and nothing in it is forced to the disk: what was
 // made before the host's last boot is dropped by [OpenCache].
 type Cache struct {
+	// Room is asked now and then, while something is checked out, whether the host
+	// has room for more of it. It is set before use; nil means there always is.
+	Room func() error
+
 	dir   string
 	limit int64
 	boot  string
@@ -44,6 +49,7 @@ type Cache struct {
 	users  map[string]int      // stacks that have a layer; guarded by mu
 	sizes  map[string]int64    // bytes of layers; guarded by mu
 	making map[string]*waiting // views that are being checked out; guarded by mu
+	wrote  atomic.Int64        // bytes, since Room was asked
 	behind sync.WaitGroup
 	stop   context.CancelFunc
 	ctx    context.Context // of what goes on behind the scenes
@@ -192,7 +198,7 @@ func (c *Cache) keepLocked(s *stack) {
 // released.
 //
 // Internal: content is damaged; the message names the path.
-// Exhausted: there is no room on the host's disk.
+// Exhausted: there is no room on the host's disk, or Room says so.
 func (c *Cache) Checkout(ctx context.Context, repo *contexts.Repo, root contexts.Root, v View, p *Progress) (*Checkout, error) {
 	p = cmp.Or(p, new(Progress))
 	lineage := v.lineage()
@@ -207,6 +213,7 @@ func (c *Cache) Checkout(ctx context.Context, repo *contexts.Repo, root contexts
 	if out := c.have(lineage, root); out != nil {
 		return out, nil
 	}
+	v.took = c.took
 	l := layer{repo, root, v, p}
 	out, err := c.checkout(ctx, lineage, l)
 	if errors.Is(err, agentbay.Exhausted) {
@@ -218,6 +225,18 @@ func (c *Cache) Checkout(ctx context.Context, repo *contexts.Repo, root contexts
 		c.tidy(lineage, out)
 	}
 	return out, err
+}
+
+// roomEvery is how many bytes may be written between two looks at the host.
+const roomEvery = 64 << 20
+
+// took asks whether there is room for more, once so much was written.
+func (c *Cache) took(n int64) error {
+	if c.wrote.Add(n) < roomEvery || c.Room == nil {
+		return nil
+	}
+	c.wrote.Store(0)
+	return c.Room()
 }
 
 // have holds a state that is there already, the lowest stack of it.

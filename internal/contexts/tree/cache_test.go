@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -325,4 +326,32 @@ func TestALoadThatFailsIsNotSaved(t *testing.T) {
 		}
 	}
 	t.Error("a small load has a hundred operations")
+}
+
+// What a context claims to hold costs next to nothing to store, if it is all alike.
+func TestACheckoutStopsWhereTheHostHasNoRoom(t *testing.T) {
+	w := newWorld(t)
+	s := w.session()
+	for i := range 3 {
+		s.write(fmt.Sprint("large", i), strings.Repeat("the same again, ", 3<<20))
+	}
+	s.save()
+	dir := t.TempDir()
+	c, short := openCache(t, dir, 0), true
+	c.Room = func() error {
+		if short {
+			return agentbay.Errorf(agentbay.Exhausted, "short of disk space")
+		}
+		return nil
+	}
+	if _, err := c.Checkout(t.Context(), w.repo, w.head, w.view, nil); !errors.Is(err, agentbay.Exhausted) {
+		t.Errorf("without room: %v, want Exhausted", err)
+	}
+	for _, sub := range []string{"layers", "stacks", "tmp"} {
+		if left, err := os.ReadDir(filepath.Join(dir, sub)); err != nil || len(left) > 0 {
+			t.Errorf("left in %s: %v, %v", sub, left, err)
+		}
+	}
+	short = false
+	equal(t, "with room", w.over(w.checkout(c)).Merged, s.Merged)
 }

@@ -29,6 +29,8 @@ type View struct {
 	Selection Selection
 	Extract   agentbay.ExtractPolicy
 	UID, GID  uint32 // who the files belong to
+
+	took func(n int64) error // is told what is written, and may refuse to go on; nil if nobody wants to know
 }
 
 // A Tree is what a session sees at a mount, as directories of the host. Only

@@ -484,6 +484,9 @@ func (u *unpacker) copy(fd int, in io.Reader) error {
 				return err
 			}
 			u.disk += int64(n+4095) / 4096 * 4096
+			if err := u.v.tookBytes(n); err != nil {
+				return err
+			}
 		}
 		at += int64(n)
 		u.p.Bytes.Add(int64(n))
