@@ -62,9 +62,14 @@ func connect(o Options, endpoint string) (*minio.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	over, err := transport(u.Scheme == "https")
+	if err != nil {
+		return nil, agentbay.Wrap(err, agentbay.Internal, "no connection to the S3 endpoint %s can be made", endpoint)
+	}
 	c, err := minio.New(u.Host, &minio.Options{
 		Creds:        credentials.NewStaticV4(o.AccessKey, o.SecretKey, ""),
 		Secure:       u.Scheme == "https",
+		Transport:    over,
 		Region:       o.Region,
 		BucketLookup: lookups[o.Addressing],
 		MaxRetries:   5,
