@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"sync"
 	"time"
 
@@ -310,17 +311,40 @@ func only(list ...contexts.Change) func(contexts.Root) iter.Seq2[contexts.Change
 // nothing refers to any more. A tenant whose data is in use is left to the next
 // time.
 func (b *Bay) Collect(ctx context.Context) error {
-	_, err := b.collectOnce(ctx)
+	_, err := b.collectOnce(ctx, nil)
 	return err
 }
 
-// collectOnce is Collect, and says whether data was in use.
-func (b *Bay) collectOnce(ctx context.Context) (busy bool, err error) {
+// collectOnce is Collect for some tenants, or for all if that is nil. It returns
+// those whose data was in use, or could not be collected.
+func (b *Bay) collectOnce(ctx context.Context, some map[string]bool) (left map[string]bool, err error) {
+	tenants, failed := some, error(nil)
+	if some == nil {
+		if tenants, err = b.prune(ctx); tenants == nil {
+			return nil, err
+		}
+		failed = errors.Join(err, b.forgetTrees(ctx, tenants))
+	}
+	left = map[string]bool{}
+	for tenant := range tenants {
+		err := b.collect(ctx, tenant)
+		left[tenant] = err != nil
+		if err != nil && !errors.Is(err, agentbay.Conflict) {
+			failed = errors.Join(failed, fmt.Errorf("data of key %s: %w", tenant, err))
+		}
+	}
+	maps.DeleteFunc(left, func(_ string, left bool) bool { return !left })
+	return left, failed
+}
+
+// prune forgets snapshots that need not be kept, and returns whose data there may
+// be; nil if that cannot be told.
+func (b *Bay) prune(ctx context.Context) (tenants map[string]bool, err error) {
 	keys, err := b.Store.Keys(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	tenants := map[string]bool{}
+	tenants = map[string]bool{}
 	for _, k := range keys {
 		tenants[k.ID] = true
 	}
@@ -328,21 +352,13 @@ func (b *Bay) collectOnce(ctx context.Context) (busy bool, err error) {
 	var failed error
 	for x, err := range b.Store.EachContext(ctx) {
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		tenants[x.KeyID] = true
 		_, err := b.Store.PruneSnapshots(ctx, x.ID, cmp.Or(b.Data.Snapshots, 20), before)
 		failed = errors.Join(failed, err)
 	}
-	for tenant := range tenants {
-		err := b.collect(ctx, tenant)
-		if errors.Is(err, agentbay.Conflict) {
-			busy = true
-		} else if err != nil {
-			failed = errors.Join(failed, fmt.Errorf("data of key %s: %w", tenant, err))
-		}
-	}
-	return busy, errors.Join(failed, b.forgetTrees(ctx, tenants))
+	return tenants, failed
 }
 
 // forgetTrees removes what is checked out on this host of states that nothing

@@ -488,22 +488,25 @@ func (b *Bay) wantCollect() {
 	}
 }
 
-// collectAll frees data now and then until the bay ends.
+// collectAll frees data now and then until the bay ends: all of it each hour, and
+// what was in use sooner.
 func (b *Bay) collectAll() {
-	for {
-		next := collectEvery
-		busy, err := b.collectOnce(b.ctx)
+	var some map[string]bool // nil for all
+	for all := time.Now(); ; {
+		left, err := b.collectOnce(b.ctx, some)
 		if err != nil && b.ctx.Err() == nil {
 			b.Log.Error("context data could not be collected; it is tried again", "err", gate.Scrub(err.Error()))
 		}
-		if busy || err != nil {
-			next = sweepEvery
-		}
+		some = left
 		select {
 		case <-b.ctx.Done():
 			return
 		case <-b.garbage:
-		case <-time.After(next):
+			some = nil
+		case <-time.After(sweepEvery):
+		}
+		if some == nil || time.Since(all) >= collectEvery {
+			some, all = nil, time.Now()
 		}
 	}
 }
