@@ -148,7 +148,7 @@ func (p *packer) run() (err error) {
 		return failed(err, "save", p.t.Merged)
 	}
 	defer unix.Close(top)
-	w := walker{p.t.Selection, p.p, p.add, ""}
+	w := walker{sel: p.t.Selection, p: p.p, visit: p.add}
 	if err := w.walk(top, ""); err != nil {
 		return err
 	}

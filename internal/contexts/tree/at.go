@@ -14,8 +14,10 @@ import (
 // Everything below works on one name in one open directory, so that no link,
 // and nobody who moves directories about meanwhile, leads it elsewhere.
 
-// maxEntries bounds the names in one directory, which are sorted in memory.
-const maxEntries = 1 << 20
+// maxEntries bounds the names in one directory, which are sorted in memory, and
+// those of all directories that a walk is in; a variable so that tests can have
+// small ones.
+var maxEntries = 1 << 20
 
 // openTop opens a directory that we were given.
 func openTop(path string) (int, error) {

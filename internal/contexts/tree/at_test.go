@@ -69,3 +69,29 @@ func TestNestingWithoutEndIsLeftAlone(t *testing.T) {
 		t.Errorf("removeAt of %d directories within one another: %v, want Conflict", maxDeep+10, err)
 	}
 }
+
+// The names of each directory on the way down are in memory at once.
+func TestNamesHeldAtOnceAreBounded(t *testing.T) {
+	most := maxEntries
+	maxEntries = 100
+	t.Cleanup(func() { maxEntries = most })
+	beside, within := t.TempDir(), t.TempDir()
+	for i := range 70 {
+		for _, dir := range []string{beside + "/a", beside + "/b", within, within + "/a"} {
+			if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(fmt.Sprintf("%s/f%d", dir, i), nil, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for dir, want := range map[string]error{beside: nil, within: agentbay.Exhausted} {
+		top, err := openTop(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := walker{p: new(Progress), visit: func(found) error { return nil }}
+		if err := w.walk(top, ""); !errors.Is(err, want) {
+			t.Errorf("walk of %s: %v, want %v", dir, err, want)
+		}
+		unix.Close(top)
+	}
+}

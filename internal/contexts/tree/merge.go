@@ -55,7 +55,7 @@ func (m *merger) run() error {
 	if err := m.visit(root); err != nil {
 		return err
 	}
-	w := walker{m.t.Selection, m.p, m.visit, m.t.Merged}
+	w := walker{sel: m.t.Selection, p: m.p, visit: m.visit, merged: m.t.Merged}
 	if err := w.walk(top, ""); err != nil {
 		return err
 	}

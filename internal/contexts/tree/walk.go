@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/contexts"
 	"golang.org/x/sys/unix"
 )
@@ -29,6 +30,7 @@ type walker struct {
 	p      *Progress
 	visit  func(found) error
 	merged string // where all is of which an upper directory has only what changed; "" to do without
+	held   int    // names in memory: those of each directory on the way down
 }
 
 // walk visits what is selected below an open directory.
@@ -36,6 +38,11 @@ func (w *walker) walk(dir int, rel string) error {
 	all, err := names(dir)
 	if err != nil {
 		return failed(err, "save", rel)
+	}
+	w.held += len(all)
+	defer func() { w.held -= len(all) }()
+	if w.held > maxEntries {
+		return agentbay.Errorf(agentbay.Exhausted, "%s and the directories it is in have more than %d entries; use several side by side", show(rel), maxEntries)
 	}
 	for _, name := range all {
 		if err := w.name(dir, join(rel, name), name); err != nil {
