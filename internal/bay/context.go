@@ -359,6 +359,12 @@ func (c *caller) RestoreContext(ctx context.Context, id agentbay.ContextID, snap
 	if err != nil {
 		return err
 	}
+	repo := c.bay.Data.repo(x.KeyID)
+	release, err := repo.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	s, err := c.bay.Store.Snapshot(ctx, id, snapshot)
 	if err != nil {
 		return orInternal(err, "snapshot %s could not be looked up", shorten(snapshot))
@@ -367,7 +373,6 @@ func (c *caller) RestoreContext(ctx context.Context, id agentbay.ContextID, snap
 	if err != nil {
 		return err
 	}
-	repo := c.bay.Data.repo(x.KeyID)
 	return c.edit(ctx, x, "restore", func(now contexts.Root) iter.Seq2[contexts.Change, error] {
 		return repo.Diff(ctx, now, to, "")
 	})

@@ -411,22 +411,33 @@ func (b *Bay) remount(ctx context.Context, s *session) error {
 	}
 	for _, x := range list {
 		m := &mount{Mount: x}
-		if m.selection, err = tree.Select(x.ContextMount); err != nil {
-			return fmt.Errorf("mount %s: %w", x.Path, err)
-		}
-		if x.Checkout != "" && x.Checkout != noFiles {
-			if m.files, err = b.Data.Trees.Hold(x.Checkout); err != nil {
-				b.check(s, "hold files", err)
-			}
-		}
-		if m.mounted, err = isMounted(ctx, s, m); err != nil {
-			return fmt.Errorf("mount %s: %w", x.Path, err)
-		}
-		if !m.mounted && !s.State.Alive() && m.Pending && x.Checkout != "" {
-			b.Log.Warn("a mount is gone with its machine; what was written to it, if anything, is lost", "session", s.ID, "context", m.Context, "path", m.Path)
-		}
 		s.mounts = append(s.mounts, m)
+		if err := b.takeOver(ctx, s, m); err != nil {
+			for _, m := range s.mounts {
+				b.letFiles(m) // it is tried again with another session in memory
+			}
+			return fmt.Errorf("mount %s: %w", x.Path, err)
+		}
 		s.named = max(s.named, nameNumber(x.MountName)+1)
+	}
+	return nil
+}
+
+// takeOver finds out what there is of a mount that an earlier server left.
+func (b *Bay) takeOver(ctx context.Context, s *session, m *mount) (err error) {
+	if m.selection, err = tree.Select(m.ContextMount); err != nil {
+		return err
+	}
+	if m.Checkout != "" && m.Checkout != noFiles {
+		if m.files, err = b.Data.Trees.Hold(m.Checkout); err != nil {
+			b.check(s, "hold files", err)
+		}
+	}
+	if m.mounted, err = isMounted(ctx, s, m); err != nil {
+		return err
+	}
+	if !m.mounted && !s.State.Alive() && m.Pending && m.Checkout != "" {
+		b.Log.Warn("a mount is gone with its machine; what was written to it, if anything, is lost", "session", s.ID, "context", m.Context, "path", m.Path)
 	}
 	return nil
 }
