@@ -6,9 +6,9 @@ import (
 	"github.com/agentbay/agentbay"
 )
 
-// The bounds of a path, which are those of Linux.
+// The bounds of a path, which are those of Linux: there, a NUL counts too.
 const (
-	maxPath = 4096
+	maxPath = 4095
 	maxName = 255
 )
 
