@@ -56,7 +56,7 @@ func (a *app) openHost(ctx context.Context, o *serveOptions, log *slog.Logger) (
 		MaxSessions: o.maxSessions, MaxSessionsPerKey: o.maxSessionsPerKey, Retention: o.retention,
 		HighWater: bay.HighWater{Dir: a.data, FreeDisk: o.freeDisk, FreeMemory: o.freeMemory},
 		Data: &bay.Data{
-			Dir: a.path("mounts"), Blobs: kept.blobs, Chunks: kept.chunks.Tenant, Trees: kept.trees,
+			Dir: a.path("mounts"), Blobs: kept.blobs, Chunks: kept.chunks.Tenant, Trees: kept.trees, Direct: kept.direct,
 			MaxPerKey: o.storage.maxPerKey, Snapshots: o.storage.snapshots, History: o.storage.history,
 		},
 	}}

@@ -38,7 +38,7 @@ func (o *storageOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.bucket.Bucket, "s3-bucket", "", "the bucket, which must exist")
 	f.StringVar(&o.bucket.Region, "s3-region", "", "region of the bucket (default us-east-1)")
 	f.StringVar(&o.bucket.Prefix, "s3-prefix", "", "what objects' names begin with, if the bucket is used for other things as well")
-	f.StringVar(&o.bucket.PublicEndpoint, "s3-public-endpoint", "", "URL under which clients reach the S3 server (default --s3-endpoint)")
+	f.StringVar(&o.bucket.PublicEndpoint, "s3-public-endpoint", "", "URL under which clients reach the S3 server: files that are put and got by URL then travel between the two (default: through agentbay)")
 	f.StringVar(&o.cache, "context-cache", "", "directory of what sessions have mounted lately; on the same disk as DATA it is fastest (default DATA/checkouts)")
 	o.cacheSize = 50 << 30
 	f.Var((*byteSize)(&o.cacheSize), "context-cache-size", "what no session has mounted is removed from it when it holds more; 0 means never")
@@ -96,6 +96,7 @@ func checkEndpoint(flag, endpoint string) error {
 // A storage is what contexts are kept in, open.
 type storage struct {
 	blobs  blob.Store
+	direct blob.Presigner // blobs, if clients reach it; else nil
 	chunks *index.File
 	trees  *tree.Cache
 	opened []io.Closer
@@ -124,6 +125,9 @@ func (s *storage) open(ctx context.Context, a *app, o *storageOptions, log *slog
 	}
 	if c, ok := s.blobs.(io.Closer); ok {
 		s.opened = append(s.opened, c)
+	}
+	if o.bucket.PublicEndpoint != "" {
+		s.direct, _ = s.blobs.(blob.Presigner)
 	}
 	if s.chunks, err = index.Open(ctx, a.path("chunks.db")); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,7 @@ import (
 	"github.com/agentbay/agentbay/internal/blob"
 )
 
-// listed counts how often blobs were listed, by prefix: once for each collection
+// listed counts how often packs were listed, by prefix: once for each collection
 // that comes to its end.
 type listed struct {
 	blob.Store
@@ -24,7 +25,9 @@ type listed struct {
 func (l *listed) List(ctx context.Context, prefix string) iter.Seq2[blob.Info, error] {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.n[prefix]++
+	if strings.HasSuffix(prefix, "/packs/") {
+		l.n[prefix]++
+	}
 	return l.Store.List(ctx, prefix)
 }
 

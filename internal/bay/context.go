@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -29,8 +30,20 @@ func (c *caller) mayKeep() error {
 	return c.mayCreate()
 }
 
-// context returns a context of the caller.
+// context returns a context of the caller, with all that clients have put there.
 func (c *caller) context(ctx context.Context, id agentbay.ContextID) (store.Context, error) {
+	x, err := c.ownContext(ctx, id)
+	if err != nil {
+		return x, err
+	}
+	if err := c.bay.takeIn(ctx, x); err != nil {
+		return x, err
+	}
+	return c.ownContext(ctx, id)
+}
+
+// ownContext returns a context of the caller as it is recorded.
+func (c *caller) ownContext(ctx context.Context, id agentbay.ContextID) (store.Context, error) {
 	if err := c.mayKeep(); err != nil {
 		return store.Context{}, err
 	}
@@ -140,7 +153,7 @@ func (c *caller) RenameContext(ctx context.Context, id agentbay.ContextID, name 
 	if err := checkName(name); err != nil {
 		return err
 	}
-	if _, err := c.context(ctx, id); err != nil {
+	if _, err := c.ownContext(ctx, id); err != nil {
 		return err
 	}
 	return orInternal(c.bay.Store.RenameContext(ctx, id, name), "context %s could not be renamed", id)
@@ -149,7 +162,7 @@ func (c *caller) RenameContext(ctx context.Context, id agentbay.ContextID, name 
 func (c *caller) DeleteContext(ctx context.Context, id agentbay.ContextID) (err error) {
 	began := time.Now()
 	defer func() { c.log(ctx, "delete context", began, err, "context", shorten(string(id))) }()
-	if _, err := c.context(ctx, id); err != nil {
+	if _, err := c.ownContext(ctx, id); err != nil {
 		return err
 	}
 	err = orInternal(c.bay.Store.DeleteContext(ctx, id), "context %s could not be deleted", id)
@@ -272,7 +285,7 @@ func contextFile(id agentbay.ContextID, e contexts.Entry) agentbay.ContextFile {
 const urlLife = time.Hour
 
 func (c *caller) UploadURL(ctx context.Context, id agentbay.ContextID, name string) (agentbay.FileURL, error) {
-	x, err := c.context(ctx, id)
+	x, err := c.ownContext(ctx, id)
 	if err != nil {
 		return agentbay.FileURL{}, err
 	}
@@ -283,7 +296,7 @@ func (c *caller) UploadURL(ctx context.Context, id agentbay.ContextID, name stri
 	if key == "" {
 		return agentbay.FileURL{}, agentbay.Errorf(agentbay.Invalid, "a file needs a name; / has none")
 	}
-	return c.bay.fileURL(x.ID, key, true), nil
+	return c.bay.uploadURL(ctx, x, key)
 }
 
 func (c *caller) DownloadURL(ctx context.Context, id agentbay.ContextID, name string) (agentbay.FileURL, error) {
@@ -300,7 +313,7 @@ func (c *caller) DownloadURL(ctx context.Context, id agentbay.ContextID, name st
 	case e.Kind == contexts.Symlink:
 		return agentbay.FileURL{}, agentbay.Errorf(agentbay.Invalid, "%s is a symbolic link to %s; ask for that", shorten(name), shorten(e.Target))
 	}
-	return c.bay.fileURL(x.ID, e.Path, false), nil
+	return c.bay.downloadURL(ctx, x, e), nil
 }
 
 func (b *Bay) fileURL(id agentbay.ContextID, key string, write bool) agentbay.FileURL {
@@ -384,6 +397,9 @@ func (c *caller) RestoreContext(ctx context.Context, id agentbay.ContextID, snap
 // NotFound: the context or the file is gone.
 func (b *Bay) OpenContextFile(ctx context.Context, id agentbay.ContextID, name string) (io.ReadSeekCloser, agentbay.ContextFile, error) {
 	x, err := b.keptContext(ctx, id)
+	if err == nil {
+		err = b.takeIn(ctx, x)
+	}
 	if err != nil {
 		return nil, agentbay.ContextFile{}, err
 	}
@@ -440,6 +456,9 @@ func (b *Bay) PutContextFile(ctx context.Context, id agentbay.ContextID, name st
 	}
 	defer b.inFlight.Done()
 	x, err := b.keptContext(ctx, id)
+	if err == nil {
+		err = b.takeIn(ctx, x)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -550,11 +569,14 @@ type boundedReader struct {
 	check   func() error // whether the host has room
 }
 
+// errQuota marks what is beyond what a key may keep.
+var errQuota = errors.New("beyond the quota")
+
 // checkEvery is how many bytes may come between two looks at the host.
 const checkEvery = 64 << 20
 
 func (b *boundedReader) full() error {
-	return agentbay.Errorf(agentbay.Exhausted, "the file is larger than what this API key may still keep (%s); delete files or contexts, or have the limit raised",
+	return agentbay.Wrap(errQuota, agentbay.Exhausted, "the file is larger than what this API key may still keep (%s); delete files or contexts, or have the limit raised",
 		size(max(b.left, 0)))
 }
 

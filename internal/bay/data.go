@@ -25,6 +25,7 @@ type Data struct {
 	Blobs  blob.Store
 	Chunks func(tenant string) contexts.Index // where each tenant's chunks are
 	Trees  *tree.Cache                        // what of them is checked out on this host
+	Direct blob.Presigner                     // Blobs, if clients reach it by themselves; nil means that all files pass here
 
 	Patience  time.Duration // how long a mount waits for its files before it is shown without; 0 means 5 s
 	MaxPerKey int64         // bytes of files, for keys that do not say; 0 means no limit
@@ -222,7 +223,7 @@ func (b *Bay) checkStorage(ctx context.Context, x store.Context, bytes int64) er
 	if err != nil || limit == 0 || bytes-x.Bytes <= left {
 		return err
 	}
-	return agentbay.Errorf(agentbay.Exhausted, "this API key may keep %s in contexts, and this would be %s; delete files or contexts, or have the limit raised",
+	return agentbay.Wrap(errQuota, agentbay.Exhausted, "this API key may keep %s in contexts, and this would be %s; delete files or contexts, or have the limit raised",
 		size(limit), size(limit-left+bytes-x.Bytes))
 }
 
@@ -323,7 +324,7 @@ func (b *Bay) collectOnce(ctx context.Context, some map[string]bool) (left map[s
 		if tenants, err = b.prune(ctx); tenants == nil {
 			return nil, err
 		}
-		failed = errors.Join(err, b.forgetTrees(ctx, tenants))
+		failed = errors.Join(err, b.forgetTrees(ctx, tenants), b.collectDirect(ctx, tenants))
 	}
 	left = map[string]bool{}
 	for tenant := range tenants {
@@ -356,7 +357,7 @@ func (b *Bay) prune(ctx context.Context) (tenants map[string]bool, err error) {
 		}
 		tenants[x.KeyID] = true
 		_, err := b.Store.PruneSnapshots(ctx, x.ID, cmp.Or(b.Data.Snapshots, 20), before)
-		failed = errors.Join(failed, err)
+		failed = errors.Join(failed, err, b.settleIncoming(ctx, x))
 	}
 	return tenants, failed
 }

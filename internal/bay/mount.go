@@ -308,12 +308,16 @@ func (b *Bay) checkOut(ctx context.Context, s *session, m *mount, root contexts.
 }
 
 // settledRoot is a context's state once other sessions have saved what they
-// wrote to it. Nothing of it is collected until release is called.
+// wrote to it, with all that clients have put there. Nothing of it is collected until release is called.
 func (b *Bay) settledRoot(ctx context.Context, s *session, id agentbay.ContextID) (root contexts.Root, release func(), err error) {
 	if err := b.awaitSaves(ctx, s, id); err != nil {
 		return root, nil, err
 	}
-	root, release, err = b.root(ctx, store.Context{KeyID: s.KeyID, ContextInfo: agentbay.ContextInfo{ID: id}})
+	x := store.Context{KeyID: s.KeyID, ContextInfo: agentbay.ContextInfo{ID: id}}
+	if err := b.takeIn(ctx, x); err != nil {
+		return root, nil, err
+	}
+	root, release, err = b.root(ctx, x)
 	if err != nil {
 		return root, nil, orInternal(err, "context %s could not be looked up", id)
 	}

@@ -214,6 +214,9 @@ func (b *Bay) save(ctx context.Context, s *session, m *mount, t *task, last bool
 	if err := b.HighWater.room(part, "nothing is saved"); err != nil {
 		return err
 	}
+	if err := b.takeIn(ctx, store.Context{KeyID: s.KeyID, ContextInfo: agentbay.ContextInfo{ID: m.Context}}); err != nil {
+		return err
+	}
 	back, err := turn(ctx, b.Data.saving())
 	if err != nil {
 		return err
