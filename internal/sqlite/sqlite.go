@@ -14,7 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	_ "modernc.org/sqlite" // the driver named "sqlite"
+	driver "modernc.org/sqlite" // named "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/agentbay/agentbay"
 )
@@ -36,6 +37,7 @@ type DB struct {
 // each connection.
 //
 // Conflict: the database was written by a newer release.
+// Exhausted: the disk is full.
 func Open(ctx context.Context, path string, migrations fs.FS, pragmas ...string) (*DB, error) {
 	db, err := connect(path, dsn(path, pragmas))
 	if err != nil {
@@ -48,6 +50,9 @@ func Open(ctx context.Context, path string, migrations fs.FS, pragmas ...string)
 	db.Close()
 	if known := new(agentbay.Error); errors.As(err, &known) {
 		return nil, err
+	}
+	if failure := new(driver.Error); errors.As(err, &failure) && failure.Code() == sqlite3.SQLITE_FULL {
+		return nil, agentbay.Wrap(err, agentbay.Exhausted, "%s cannot be opened: its disk is full; free some of it", path)
 	}
 	return nil, agentbay.Wrap(err, agentbay.Internal, "%s cannot be opened", path)
 }
