@@ -238,13 +238,9 @@ func (r *Runtime) Stop(ctx context.Context, id agentbay.SessionID) error {
 	if m == nil {
 		return nil
 	}
-	m.cancel()
-	select {
-	case <-m.booted:
-	case <-ctx.Done():
-		return agentbay.Wrap(ctx.Err(), agentbay.Unavailable, "machine %s is still starting; stop it again", id)
+	if err := m.halt(ctx); err != nil {
+		return err
 	}
-	m.end("stopped")
 	if err := m.unmount(); err != nil {
 		return agentbay.Wrap(err, agentbay.Unavailable, "machine %s could not be cleared away; stop it again", id)
 	}

@@ -102,11 +102,16 @@ func (r *Runtime) Halt(ctx context.Context, id agentbay.SessionID) error {
 	if m == nil {
 		return nil
 	}
+	return m.halt(ctx)
+}
+
+// halt ends a machine, and its boot before that.
+func (m *machine) halt(ctx context.Context) error {
 	m.cancel()
 	select {
 	case <-m.booted:
 	case <-ctx.Done():
-		return agentbay.Wrap(ctx.Err(), agentbay.Unavailable, "machine %s is still starting; stop it again", id)
+		return agentbay.Wrap(ctx.Err(), agentbay.Unavailable, "machine %s is still starting; stop it again", m.spec.ID)
 	}
 	m.end("stopped")
 	return nil

@@ -292,27 +292,25 @@ func (r *Runtime) all() []*machine {
 
 // Stop implements [runtime.Runtime].
 func (r *Runtime) Stop(ctx context.Context, id agentbay.SessionID) error {
-	m := r.find(id)
-	if m == nil {
+	return r.ending(ctx, id, func(m *machine) error {
+		if err := m.undo(ctx); err != nil {
+			return agentbay.Wrap(err, agentbay.Unavailable, "machine %s could not be cleared away; stop it again", id)
+		}
+		r.forget(m)
 		return nil
-	}
-	if err := m.endBoot(ctx); err != nil {
-		return err
-	}
-	m.stopMu.Lock()
-	defer m.stopMu.Unlock()
-	if r.find(id) != m {
-		return nil
-	}
-	if err := m.undo(ctx); err != nil {
-		return agentbay.Wrap(err, agentbay.Unavailable, "machine %s could not be cleared away; stop it again", id)
-	}
-	r.forget(m)
-	return nil
+	})
 }
 
 // Halt implements [runtime.Runtime].
 func (r *Runtime) Halt(ctx context.Context, id agentbay.SessionID) error {
+	return r.ending(ctx, id, func(m *machine) error {
+		return agentbay.Wrap(m.halt(ctx), agentbay.Unavailable, "machine %s could not be halted; try again", id)
+	})
+}
+
+// ending calls f with a machine whose boot is over and that nobody else ends. If
+// there is none, there is nothing to end.
+func (r *Runtime) ending(ctx context.Context, id agentbay.SessionID, f func(*machine) error) error {
 	m := r.find(id)
 	if m == nil {
 		return nil
@@ -325,10 +323,7 @@ func (r *Runtime) Halt(ctx context.Context, id agentbay.SessionID) error {
 	if r.find(id) != m {
 		return nil
 	}
-	if err := m.halt(ctx); err != nil {
-		return agentbay.Wrap(err, agentbay.Unavailable, "machine %s could not be halted; try again", id)
-	}
-	return nil
+	return f(m)
 }
 
 // endBoot waits for a machine that boots to be up or to have failed, soon.
