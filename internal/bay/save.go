@@ -462,11 +462,11 @@ func (b *Bay) reindex(ctx context.Context) error {
 		return err
 	}
 	for _, k := range keys {
-		known, err := b.Data.Chunks(k.ID).Packs(ctx)
+		lost, err := b.lostIndex(ctx, k.ID)
 		if err != nil {
 			return err
 		}
-		if len(known) > 0 {
+		if !lost {
 			continue
 		}
 		packs, damaged, err := b.Data.repo(k.ID).Reindex(ctx)
@@ -475,6 +475,19 @@ func (b *Bay) reindex(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lostIndex reports whether a tenant has data and the index knows of none. It
+// does not ask the blob store, which would make each start list it once a key.
+func (b *Bay) lostIndex(ctx context.Context, tenant string) (bool, error) {
+	for _, err := range b.Store.AllRoots(ctx, tenant) {
+		if err != nil {
+			return false, err
+		}
+		known, err := b.Data.Chunks(tenant).Packs(ctx)
+		return len(known) == 0, err
+	}
+	return false, nil
 }
 
 func (b *Bay) recycleAll(ctx context.Context) {
