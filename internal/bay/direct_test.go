@@ -17,6 +17,7 @@ import (
 	"github.com/agentbay/agentbay/internal/blob/blobtest"
 	"github.com/agentbay/agentbay/internal/blob/s3"
 	"github.com/agentbay/agentbay/internal/blob/s3/s3test"
+	"github.com/agentbay/agentbay/internal/gate"
 	"github.com/agentbay/agentbay/internal/store"
 )
 
@@ -326,20 +327,27 @@ func TestNothingPutIsLostAtAnyStep(t *testing.T) {
 func TestWhatNobodyTookIsCollected(t *testing.T) {
 	server := s3test.Start(t)
 	blobs := bucket(t, server)
-	b := baytest.New(t, directly(blobs))
-	s := b.Service(t, "mine")
-	x := newContext(t, s)
-	key, err := b.Store.Key(t.Context(), "mine")
-	must(t, err)
-	in := key.ID + "/incoming/" + strings.ToLower(string(x)) + "/"
+	var key store.Key
+	var in string
+	x := agentbay.ContextID(gate.NewContextID())
 	hour := time.Now().Truncate(time.Hour)
 	out := func(age time.Duration) string {
 		return fmt.Sprintf("%s/outgoing/%d/abc", key.ID, hour.Add(-age).Unix())
 	}
-	for _, name := range []string{in + "over", in + "unknown", out(0), out(time.Hour), out(24 * time.Hour), key.ID + "/outgoing/else"} {
-		must(t, blobs.Put(t.Context(), name, strings.NewReader("text"), 4))
-	}
-	must(t, b.Store.AddIncoming(t.Context(), store.Incoming{Name: in + "over", Context: x, Path: "late", Expires: time.Now()}))
+	// All of it is there before the bay, which begins with a collection.
+	b := baytest.New(t, directly(blobs), func(b *baytest.Bay) {
+		b.NewKey(t, "mine")
+		var err error
+		key, err = b.Store.Key(t.Context(), "mine")
+		must(t, err)
+		must(t, b.Store.AddContext(t.Context(), store.Context{KeyID: key.ID, ContextInfo: agentbay.ContextInfo{ID: x, Name: "x", State: agentbay.ContextAvailable}}))
+		in = key.ID + "/incoming/" + strings.ToLower(string(x)) + "/"
+		must(t, b.Store.AddIncoming(t.Context(), store.Incoming{Name: in + "over", Context: x, Path: "late", Expires: time.Now()}))
+		for _, name := range []string{in + "over", in + "unknown", out(0), out(time.Hour), out(24 * time.Hour), key.ID + "/outgoing/else"} {
+			must(t, blobs.Put(t.Context(), name, strings.NewReader("text"), 4))
+		}
+	})
+	s := b.As(key)
 	open, err := s.UploadURL(t.Context(), x, "/open")
 	must(t, err)
 	must(t, b.Collect(t.Context()))
