@@ -668,25 +668,26 @@ func TestAFileThatIsAlwaysWrittenToIsNotSavedTorn(t *testing.T) {
 	f, err := os.OpenFile(s.path("log"), os.O_WRONLY, 0)
 	must(t, err)
 	defer f.Close()
-	stop, stopped := make(chan struct{}), make(chan struct{})
+	stop, written := make(chan struct{}), make(chan error, 1)
 	go func() {
-		defer close(stopped)
-		for i := byte(0); ; i++ {
+		var err error
+		for i := byte(0); err == nil; i++ {
 			select {
 			case <-stop:
+				written <- nil
 				return
 			default:
-				f.WriteAt([]byte{i}, int64(i))
+				_, err = f.WriteAt([]byte{i}, int64(i))
 			}
 		}
+		written <- err
 	}()
-	for range 50 { // the writer may have a pause
-		if _, err = s.trySave(t.Context(), new(tree.Progress)); err != nil {
-			break
-		}
+	// The writer has pauses, as long as the kernel takes to write pages back.
+	for start := time.Now(); err == nil && time.Since(start) < time.Minute; {
+		_, err = s.trySave(t.Context(), new(tree.Progress))
 	}
 	close(stop)
-	<-stopped
+	must(t, <-written)
 	if agentbay.CodeOf(err) != agentbay.Conflict || !strings.Contains(agentbay.MessageOf(err), "log") {
 		t.Errorf("save of a file that is always written to: %v, want Conflict with its name", err)
 	}
