@@ -24,6 +24,7 @@ type Tool struct {
 	Summary string          // one sentence, for people and models
 	Input   json.RawMessage // JSON schema of the arguments, an object
 	Streams bool            // can also be run as a stream of events
+	Acts    bool            // does what a person does with mouse, keyboard and windows
 }
 
 // A Family is a group of tools that an image has together or not at all.
@@ -31,10 +32,11 @@ type Family string
 
 // The families.
 const (
-	System Family = "system" // what the session's machine is doing; answered by the host
-	Shell  Family = "shell"
-	Files  Family = "files"
-	Code   Family = "code"
+	System  Family = "system" // what the session's machine is doing; answered by the host
+	Shell   Family = "shell"
+	Files   Family = "files"
+	Code    Family = "code"
+	Desktop Family = "desktop" // a screen with windows, mouse and keyboard
 )
 
 // A Call names a tool and its arguments, a JSON object.
@@ -117,6 +119,15 @@ func streaming[In, Out any](family Family, name, summary string) Def[In, Out] {
 	d := define[In, Out](family, name, summary)
 	d.Streams = true
 	all[len(all)-1].Streams = true
+	return d
+}
+
+// acting declares a tool that does what a person does at the screen. While a
+// person does, it is refused.
+func acting[In, Out any](family Family, name, summary string) Def[In, Out] {
+	d := define[In, Out](family, name, summary)
+	d.Acts = true
+	all[len(all)-1].Acts = true
 	return d
 }
 

@@ -18,11 +18,14 @@ var update = flag.Bool("update", false, "rewrite catalogue.golden")
 func TestCatalogue(t *testing.T) {
 	var b strings.Builder
 	for _, tool := range All() {
-		stream := ""
+		var marks string
 		if tool.Streams {
-			stream = " streams"
+			marks += " streams"
 		}
-		fmt.Fprintf(&b, "%-7s %-20s (%s)%s\n", tool.Family, tool.Name, arguments(t, tool), stream)
+		if tool.Acts {
+			marks += " acts"
+		}
+		fmt.Fprintf(&b, "%-7s %-20s (%s)%s\n", tool.Family, tool.Name, arguments(t, tool), marks)
 	}
 	if *update {
 		if err := os.WriteFile("catalogue.golden", []byte(b.String()), 0o644); err != nil {

@@ -30,3 +30,7 @@ const TokenEnv = "AGENTBAY_GUEST_TOKEN"
 
 // Port is the TCP port a guest listens on inside its session.
 const Port = 47600
+
+// ScreenPort is the TCP port of a session's loopback where its screen is shown
+// by the RFB protocol, without a password: it is reached through the guest only.
+const ScreenPort = 47601

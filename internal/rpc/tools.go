@@ -13,10 +13,11 @@ import (
 // servers is what the wire calls the families of tools. SDKs echo these names,
 // and know some of them by heart.
 var servers = map[tool.Family]string{
-	tool.System: "wuying_shell",
-	tool.Shell:  "wuying_shell",
-	tool.Files:  "wuying_filesystem",
-	tool.Code:   "wuying_codespace",
+	tool.System:  "wuying_shell",
+	tool.Shell:   "wuying_shell",
+	tool.Files:   "wuying_filesystem",
+	tool.Code:    "wuying_codespace",
+	tool.Desktop: "wuying_ui",
 }
 
 // A listedTool is a tool as SDKs learn of it.
