@@ -70,6 +70,7 @@ type SessionInfo struct {
 	LinkURL     string    // where tools can be called directly; empty if not offered
 	SocketURL   string    // where the session's WebSocket is
 	ResourceURL string    // a page for people
+	NoLink      bool      // the image wants tools to be called at the endpoint
 }
 
 // A SessionQuery selects sessions. The zero query selects every session that

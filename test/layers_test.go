@@ -29,6 +29,8 @@ var layers = []struct{ pkg, mayNotImport, why string }{
 	{"internal/rpc", "internal/image", "a door translates; images are bay's"},
 	{"internal/rpc", "internal/bay", "a door states what it needs of the core and is given it"},
 	{"internal/rpc", "internal/guest", "a door reaches a session through the core only"},
+	{"internal/captures", "internal/bay", "captures are files; whose they are is bay's"},
+	{"internal/captures", "internal/gate", "captures are files; who may have them is bay's"},
 	{"internal/objects", "internal/bay", "a door states what it needs of the core and is given it"},
 	{"internal/objects", "internal/store", "a door translates; rules live in bay"},
 	{"internal/objects", "internal/contexts", "a door knows files, not how they are kept"},

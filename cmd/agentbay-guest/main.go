@@ -42,6 +42,8 @@ type config struct {
 	warm     []string // languages whose interpreters start at once
 	procs    uint64
 	tokenFD  int
+
+	width, height int // of the screen, if there is one
 }
 
 func parse(args []string) (c config, err error) {
@@ -52,8 +54,12 @@ func parse(args []string) (c config, err error) {
 	f.IntVar(&c.tokenFD, "token-fd", 0, "file `descriptor` to read the secret from to its end, unless it is in the environment variable "+guest.TokenEnv)
 	families := f.String("families", "", "`list` of tool families, with commas")
 	warm := f.String("warm", "", "`list` of languages, with commas, whose interpreters start at once")
+	screen := f.String("screen", "1920x1080", "`size` of the screen in pixels, if there is one")
 	if err := f.Parse(args); err != nil {
 		return c, err
+	}
+	if _, err := fmt.Sscanf(*screen, "%dx%d", &c.width, &c.height); err != nil {
+		return c, fmt.Errorf("-screen %q is not a size such as 1920x1080", *screen)
 	}
 	if f.NArg() > 0 {
 		return c, fmt.Errorf("unexpected argument %q; -help lists the flags", f.Arg(0))
@@ -70,26 +76,28 @@ func list(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' })
 }
 
-// A family performs some tools. Once the guest is ready, it may start what
-// would be slow to start at the first call.
+// A family performs some tools. Before the guest is ready it begins what the
+// tools cannot do without; once it is, it may start what would be slow to start
+// at the first call.
 type family struct {
 	register func(*guest.Mux)
-	warm     func()
+	begin    func(context.Context) error // nil if there is nothing to begin
+	warm     func()                      // nil if nothing is slow
 }
 
 // families is every family of tools that a guest can perform.
 func families(c config) map[tool.Family]family {
 	commands := shell.New(c.dir, os.Environ())
 	all := map[tool.Family]family{
-		tool.Shell: {commands.Register, commands.Warm},
-		tool.Files: {new(files.Files).Register, func() {}},
+		tool.Shell: {register: commands.Register, warm: commands.Warm},
+		tool.Files: {register: new(files.Files).Register},
 	}
 	addSystemFamilies(all, c)
 	return all
 }
 
-// register makes m perform the families asked for.
-func register(m *guest.Mux, c config) (warm []func(), err error) {
+// register makes m perform the families asked for, and returns them.
+func register(m *guest.Mux, c config) (asked []family, err error) {
 	known := families(c)
 	for _, name := range c.families {
 		f, ok := known[name]
@@ -97,9 +105,9 @@ func register(m *guest.Mux, c config) (warm []func(), err error) {
 			return nil, fmt.Errorf("no tool family %q; there is %q", name, slices.Sorted(maps.Keys(known)))
 		}
 		f.register(m)
-		warm = append(warm, f.warm)
+		asked = append(asked, f)
 	}
-	return warm, nil
+	return asked, nil
 }
 
 // run performs tools until ctx is done.
@@ -119,17 +127,27 @@ func run(ctx context.Context, args []string, ready io.Writer) error {
 	if err := settle(ctx, c); err != nil {
 		return err
 	}
-	warm, err := register(m, c)
+	asked, err := register(m, c)
 	if err != nil {
 		return err
+	}
+	for _, f := range asked {
+		if f.begin == nil {
+			continue
+		}
+		if err := f.begin(ctx); err != nil {
+			return err
+		}
 	}
 	l, err := net.Listen("tcp", ":"+strconv.Itoa(c.port))
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(ready, "ready") // nobody may be listening
-	for _, start := range warm {
-		start()
+	for _, f := range asked {
+		if f.warm != nil {
+			f.warm()
+		}
 	}
 	return m.Serve(ctx, l)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/bay"
+	"github.com/agentbay/agentbay/internal/captures"
 	"github.com/agentbay/agentbay/internal/image"
 	"github.com/agentbay/agentbay/internal/runtime"
 	"github.com/agentbay/agentbay/internal/runtime/oci"
@@ -52,7 +53,8 @@ func (a *app) openHost(ctx context.Context, o *serveOptions, log *slog.Logger) (
 	h := &host{images: images, storage: kept, bay: &bay.Bay{
 		Store: db, Images: images, Log: log,
 		Runtime: o.runtime, ImageRuntimes: o.imageRuntimes, Warm: o.warm,
-		Machine: o.machine, Network: network,
+		Machine: o.machine, Network: network, Screens: o.screens, Links: o.linked(),
+		Captures:    &captures.Store{Dir: a.path("captures"), Keep: o.captures},
 		MaxSessions: o.maxSessions, MaxSessionsPerKey: o.maxSessionsPerKey, Retention: o.retention,
 		HighWater: bay.HighWater{Dir: a.data, FreeDisk: o.freeDisk, FreeMemory: o.freeMemory},
 		Data: &bay.Data{

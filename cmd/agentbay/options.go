@@ -31,6 +31,8 @@ type serveOptions struct {
 	guest         string
 	platform      string
 	warm          map[string]int
+	screens       map[string]string
+	links         map[string]string
 
 	storage storageOptions
 
@@ -41,7 +43,7 @@ type serveOptions struct {
 
 	maxSessions, maxSessionsPerKey int
 	freeDisk, freeMemory           int64
-	retention, grace               time.Duration
+	retention, captures, grace     time.Duration
 	logLevel                       slog.Level
 }
 
@@ -61,6 +63,9 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.platform, "platform", "", "gVisor's platform (default systrap)")
 	f.StringToIntVar(&o.warm, "warm", map[string]int{"code_latest": 1, "linux_latest": 1}, "how many sessions of an image to keep booted ahead, image=number; code_latest=0 keeps none")
 
+	f.StringToStringVar(&o.screens, "screen", nil, "size of the screen in sessions of an image, image=WIDTHxHEIGHT (default the image's)")
+	f.StringToStringVar(&o.links, "link", nil, "whether clients are given a link to call tools in sessions of an image, image=true or image=false (default the image's)")
+
 	f.Float64Var(&o.machine.CPU, "cpu", 2, "processors of a session")
 	f.Var((*byteSize)(&o.machine.Memory), "memory", "memory of a session (default 2GiB)")
 	f.Int64Var(&o.machine.Pids, "pids", 1024, "processes and threads of a session")
@@ -77,6 +82,7 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.Var((*byteSize)(&o.freeMemory), "keep-free-memory", "new sessions are refused when the host has less left")
 	o.storage.flags(f)
 	f.DurationVar(&o.retention, "retention", 24*time.Hour, "how long ended sessions are remembered")
+	f.DurationVar(&o.captures, "keep-captures", 24*time.Hour, "how long pictures and recordings of screens are kept, also after their session")
 	f.DurationVar(&o.grace, "grace", 10*time.Second, "how long calls in flight may take to end when the server stops")
 	f.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
 }
@@ -89,6 +95,17 @@ func (o *serveOptions) check() error {
 	if o.plain && o.certFile != "" {
 		return agentbay.Errorf(agentbay.Invalid, "--plain needs no certificate; leave one of the two out")
 	}
+	for image, size := range o.screens {
+		var w, h int
+		if n, err := fmt.Sscanf(size+"\n", "%dx%d\n", &w, &h); err != nil || n != 2 || w < minSide || h < minSide || w > maxSide || h > maxSide {
+			return agentbay.Errorf(agentbay.Invalid, "--screen %s=%s is no size such as 1920x1080, with sides from %d to %d", image, size, minSide, maxSide)
+		}
+	}
+	for image, link := range o.links {
+		if _, err := strconv.ParseBool(link); err != nil {
+			return agentbay.Errorf(agentbay.Invalid, "--link %s=%s is neither true nor false", image, link)
+		}
+	}
 	if err := o.storage.check(); err != nil || o.publicURL == "" {
 		return err
 	}
@@ -97,6 +114,18 @@ func (o *serveOptions) check() error {
 		return agentbay.Errorf(agentbay.Invalid, "--public-url %q is not https://host:port or http://host:port", o.publicURL)
 	}
 	return nil
+}
+
+// The shortest and the longest side of a screen, in pixels.
+const minSide, maxSide = 320, 8192
+
+// linked is whether images have links, where that is said.
+func (o *serveOptions) linked() map[string]bool {
+	all := map[string]bool{}
+	for image, link := range o.links {
+		all[image], _ = strconv.ParseBool(link) // check was there
+	}
+	return all
 }
 
 // network is what sessions may reach.

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/captures"
 	"github.com/agentbay/agentbay/internal/image"
 	"github.com/agentbay/agentbay/internal/runtime"
 	"github.com/agentbay/agentbay/internal/store"
@@ -71,6 +72,10 @@ type Bay struct {
 
 	Data   *Data  // what contexts are kept in; nil means that there are none
 	Secret []byte // signs the URLs of files; at least 16 bytes if there is Data
+
+	Captures *captures.Store   // of screens; nil means that none are kept
+	Screens  map[string]string // sizes of screens, such as "1280x800", of images by name; else the image's
+	Links    map[string]bool   // whether sessions of an image have a link, by the image's name; else the image's
 
 	Warm map[string]int // how many sessions of an image to keep booted for who comes next
 
@@ -162,6 +167,12 @@ func (b *Bay) tidy(ctx context.Context) {
 	before := time.Now().Add(-max(cmp.Or(b.Retention, 24*time.Hour), minRetention))
 	if _, err := b.Store.ForgetEnded(ctx, before); err != nil && ctx.Err() == nil {
 		b.Log.ErrorContext(ctx, "ended sessions could not be forgotten", "err", err)
+	}
+	if b.Captures == nil {
+		return
+	}
+	if err := b.Captures.Sweep(time.Now()); err != nil {
+		b.Log.ErrorContext(ctx, "old captures could not be removed", "err", err)
 	}
 }
 

@@ -125,6 +125,8 @@ func (u *use) call(c tool.Call) (*tool.Reply, error) {
 		return failure(u.caller.bay.noTool(c.Name)), nil
 	case t.Family == tool.System:
 		return u.system(t)
+	case t.Name == tool.SystemScreenshot.Name:
+		return u.screenshot()
 	}
 	reply, err := u.session.guest.Call(u.ctx, c)
 	if agentbay.CodeOf(err) == agentbay.NotFound && u.answers() {

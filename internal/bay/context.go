@@ -396,6 +396,9 @@ func (c *caller) RestoreContext(ctx context.Context, id agentbay.ContextID, snap
 //
 // NotFound: the context or the file is gone.
 func (b *Bay) OpenContextFile(ctx context.Context, id agentbay.ContextID, name string) (io.ReadSeekCloser, agentbay.ContextFile, error) {
+	if isCapture(id) {
+		return b.openCapture(id, name)
+	}
 	x, err := b.keptContext(ctx, id)
 	if err == nil {
 		err = b.takeIn(ctx, x)

@@ -224,7 +224,7 @@ func (b *Bay) spec(s *session, img image.Image) runtime.Spec {
 		User:    c.User,
 		Dir:     c.Dir,
 		Env:     c.Env,
-		Guest:   b.guestCommand(c),
+		Guest:   b.guestCommand(c, cmp.Or(b.Screens[img.Name], c.Screen)),
 		Token:   s.GuestToken,
 		Limits:  b.Machine,
 		Network: b.Network,
@@ -232,7 +232,7 @@ func (b *Bay) spec(s *session, img image.Image) runtime.Spec {
 }
 
 // guestCommand is the guest's command line in a session of an image.
-func (b *Bay) guestCommand(c image.Config) []string {
+func (b *Bay) guestCommand(c image.Config, screen string) []string {
 	families := make([]string, 0, len(c.Families))
 	for _, f := range c.Families {
 		if f != tool.System {
@@ -243,6 +243,9 @@ func (b *Bay) guestCommand(c image.Config) []string {
 	line = append(line, "--families", strings.Join(families, ","), "--dir", c.Dir)
 	if len(c.Warm) > 0 {
 		line = append(line, "--warm", strings.Join(c.Warm, ","))
+	}
+	if screen != "" {
+		line = append(line, "--screen", screen)
 	}
 	return line
 }

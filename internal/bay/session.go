@@ -52,6 +52,10 @@ type session struct {
 // newSession makes the in-memory half of a recorded session.
 func (b *Bay) newSession(x store.Session, rt runtime.Runtime, img image.Image) *session {
 	s := &session{Session: x, machine: rt, families: img.Config.Families, user: img.Config.User}
+	s.NoLink = img.Config.NoLink
+	if link, ok := b.Links[x.Image]; ok {
+		s.NoLink = !link
+	}
 	s.guest = &guest.Client{Token: x.GuestToken, Dial: func(ctx context.Context) (net.Conn, error) { return rt.Dial(ctx, x.ID) }}
 	s.alive, s.over = context.WithCancelCause(b.ctx)
 	s.idle = time.AfterFunc(time.Hour, func() { b.idled(s) })

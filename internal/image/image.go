@@ -28,4 +28,10 @@ type Config struct {
 	Env      []string      `json:"env,omitempty"`  // KEY=value
 	Families []tool.Family `json:"families"`       // which tools work in it
 	Warm     []string      `json:"warm,omitempty"` // languages whose interpreters start with the session
+
+	Screen string `json:"screen,omitempty"` // size of the screen, such as "1920x1080", if it has one
+	// NoLink keeps clients from calling tools by a link of the session: they take
+	// the endpoint. The public SDKs offer either screenshot, without a link, or
+	// beta_take_screenshot, with one.
+	NoLink bool `json:"no_link,omitempty"`
 }

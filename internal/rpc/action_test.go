@@ -313,7 +313,8 @@ func TestLinksAreAsTheClientCame(t *testing.T) {
 		bay := newMemBay()
 		srv, _ := serve(t, bay)
 		door := srv.Config.Handler.(*Door)
-		door.PublicURL, door.Unlinked = tc.public, []string{"windows_latest2"}
+		door.PublicURL = tc.public
+		bay.noLink = tc.link == ""
 		req, _ := http.NewRequest("GET", srv.URL+"/?Action=CreateMcpSession&ImageId="+tc.image+"&Authorization="+testKey, nil)
 		if req.Host = tc.host; tc.host == `a"b` {
 			req.Host = "a!b"

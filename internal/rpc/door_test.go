@@ -32,6 +32,8 @@ type memBay struct {
 	call   func(ctx context.Context, c tool.Call) (*tool.Reply, error)
 	stream func(ctx context.Context, c tool.Call, yield func([]byte) error) error
 
+	noLink bool // of sessions that are made
+
 	mu       sync.Mutex
 	sessions map[agentbay.SessionID]*agentbay.SessionInfo // guarded by mu
 	spec     agentbay.SessionSpec                         // the last; guarded by mu
@@ -110,6 +112,7 @@ func (b *memBay) CreateSession(_ context.Context, spec agentbay.SessionSpec) (*a
 		return nil, agentbay.Errorf(agentbay.Conflict, "PathAlreadyBound: /x is another mount's")
 	}
 	s := running(testID)
+	s.NoLink = b.noLink
 	if spec.Image != "" {
 		s.Image = spec.Image
 	}

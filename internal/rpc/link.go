@@ -113,7 +113,7 @@ func parseCall(body []byte) (in linkCall, err error) {
 
 // answerCall runs a tool and sends its whole answer.
 func (d *Door) answerCall(x *exchange, bay agentbay.Service, c tool.Call) error {
-	reply, err := run(x.r.Context(), bay, agentbay.SessionID(x.session), c)
+	reply, err := run(x.r.Context(), bay, d.originOf(x.r), agentbay.SessionID(x.session), c)
 	if err != nil {
 		return ended(err)
 	}

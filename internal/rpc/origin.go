@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/agentbay/agentbay"
@@ -48,8 +47,8 @@ func validHost(host string) (string, bool) {
 
 // link is where the session's tools can be called directly; empty if its image
 // is not given a link.
-func (d *Door) link(o origin, s *agentbay.SessionInfo) string {
-	if slices.Contains(d.Unlinked, s.Image) {
+func (o origin) link(s *agentbay.SessionInfo) string {
+	if s.NoLink {
 		return ""
 	}
 	return string(o) + "/link/" + string(s.ID)

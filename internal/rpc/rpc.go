@@ -86,7 +86,6 @@ type Door struct {
 	Bay       Bay
 	Log       *slog.Logger // nil means slog.Default
 	PublicURL string       // what links begin with; empty means as the request that asks came in
-	Unlinked  []string     // images whose sessions have no link; nil means windows_latest and mobile_latest
 	MaxAction int64        // bytes of an action's parameters; 0 means 32 MiB
 	MaxCall   int64        // bytes of a link call; 0 means 256 MiB
 	MaxHeld   int64        // bytes of all requests being answered; 0 means 1 GiB
@@ -103,14 +102,9 @@ const (
 	defaultMaxHeld   = 1 << 30
 )
 
-var defaultUnlinked = []string{"windows_latest", "mobile_latest"}
-
 func (d *Door) setDefaults() {
 	if d.Log == nil {
 		d.Log = slog.Default()
-	}
-	if d.Unlinked == nil {
-		d.Unlinked = defaultUnlinked
 	}
 	d.MaxAction = orDefault(d.MaxAction, defaultMaxAction)
 	d.MaxCall = orDefault(d.MaxCall, defaultMaxCall)

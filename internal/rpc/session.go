@@ -41,7 +41,7 @@ func (c *call) describe(ctx context.Context, s *agentbay.SessionInfo) sessionDat
 		ResourceID:    resourceID(s.ID),
 		ResourceURL:   c.origin.page(s.ID),
 		Token:         s.Token,
-		LinkURL:       c.door.link(c.origin, s),
+		LinkURL:       c.origin.link(s),
 		SocketURL:     c.origin.socket(s.ID),
 		ToolList:      tools,
 	}

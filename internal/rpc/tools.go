@@ -62,7 +62,7 @@ func callTool(ctx context.Context, c *call, p callToolParams) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	reply, err := run(ctx, c.bay, p.ID, tool.Call{Name: p.Name, Args: args})
+	reply, err := run(ctx, c.bay, c.origin, p.ID, tool.Call{Name: p.Name, Args: args})
 	return answer{reply: reply}, err
 }
 
@@ -85,7 +85,7 @@ type toolReply struct {
 
 // run calls a tool. Arguments the tool does not take are its failure, as they
 // are where it runs.
-func run(ctx context.Context, bay agentbay.Service, id agentbay.SessionID, c tool.Call) (*toolReply, error) {
+func run(ctx context.Context, bay agentbay.Service, o origin, id agentbay.SessionID, c tool.Call) (*toolReply, error) {
 	reply, err := bay.CallTool(ctx, id, c)
 	if agentbay.CodeOf(err) == agentbay.Invalid {
 		text := "Execution failed. Error code:-32602 Error message: " + agentbay.MessageOf(err)
@@ -94,7 +94,22 @@ func run(ctx context.Context, bay agentbay.Service, id agentbay.SessionID, c too
 	if err != nil {
 		return nil, err
 	}
+	if c.Name == tool.SystemScreenshot.Name && !reply.Failed {
+		return o.completed(reply)
+	}
 	return &toolReply{reply, readsBytes(c)}, nil
+}
+
+// maxURL bounds an answer that is a URL.
+const maxURL = 16 << 10
+
+// completed is an answer that may be a path at this door, as a URL.
+func (o origin) completed(reply *tool.Reply) (*toolReply, error) {
+	r, err := reply.Result(maxURL)
+	if err != nil {
+		return nil, agentbay.Wrap(err, agentbay.Unavailable, "the answer is no URL; try again")
+	}
+	return &toolReply{Reply: &tool.Reply{Body: io.NopCloser(strings.NewReader(o.complete(r.Text)))}}, nil
 }
 
 // readsBytes reports whether c reads a file as bytes.
