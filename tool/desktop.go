@@ -82,7 +82,7 @@ type ScrollIn struct {
 
 // TextIn is text to type.
 type TextIn struct {
-	Text string `json:"text" doc:"what to type; at most 1 MB"`
+	Text string `json:"text" doc:"what to type; at most 128 KiB"`
 }
 
 // PressIn is a combination of keys.

@@ -42,8 +42,8 @@ x-scheme-handler/https=chromium.desktop
 inode/directory=pcmanfm.desktop
 image/png=gpicview.desktop
 image/jpeg=gpicview.desktop
-text/csv=org.gnumeric.gnumeric.desktop
-application/vnd.ms-excel=org.gnumeric.gnumeric.desktop
+text/csv=gnumeric.desktop
+application/vnd.ms-excel=gnumeric.desktop
 EOF
 chown -R wuying:wuying /home/wuying
 mkdir -p /tmp/.X11-unix

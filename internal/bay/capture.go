@@ -3,6 +3,8 @@ package bay
 import (
 	"bytes"
 	"io"
+	"os"
+	"path"
 	"strings"
 	"time"
 
@@ -70,6 +72,21 @@ func (b *Bay) captureURL(id agentbay.SessionID, name string) string {
 	return gate.FilePath(b.Secret, gate.FileTicket{Context: string(id), Path: name, Expires: expires})
 }
 
+// A shown file is one that a browser may show: the bay itself wrote its beginning,
+// or knows it for what its name says.
+type shown struct{ *os.File }
+
+// ContentType is by the suffix of the file's name.
+func (s shown) ContentType() string {
+	switch path.Ext(s.Name()) {
+	case ".png":
+		return "image/png"
+	case ".mp4":
+		return "video/mp4"
+	}
+	return "application/octet-stream"
+}
+
 // isCapture reports whether a ticket is of a capture.
 func isCapture(id agentbay.ContextID) bool { return strings.HasPrefix(string(id), "session-") }
 
@@ -87,5 +104,5 @@ func (b *Bay) openCapture(id agentbay.ContextID, name string) (io.ReadSeekCloser
 		f.Close()
 		return nil, agentbay.ContextFile{}, agentbay.Wrap(err, agentbay.Unavailable, "%s could not be read", shorten(name))
 	}
-	return f, agentbay.ContextFile{Path: name, Name: name, Size: info.Size(), SavedAt: info.ModTime(), ModifiedAt: info.ModTime()}, nil
+	return shown{f}, agentbay.ContextFile{Path: name, Name: name, Size: info.Size(), SavedAt: info.ModTime(), ModifiedAt: info.ModTime()}, nil
 }

@@ -38,7 +38,8 @@ type Bay interface {
 	PutContextFile(ctx context.Context, id agentbay.ContextID, path string, body io.Reader, size int64) (etag string, err error)
 
 	// OpenContextFile opens a file of a context. A file that also has a method
-	// ETag() string says the etag that its Put returned.
+	// ETag() string says the etag that its Put returned, and one that has a method
+	// ContentType() string is not harmful to whoever is shown it as that.
 	//
 	// NotFound: there is no such file, or the context is gone.
 	OpenContextFile(ctx context.Context, id agentbay.ContextID, path string) (io.ReadSeekCloser, agentbay.ContextFile, error)
@@ -140,6 +141,10 @@ func (d *Door) get(x *exchange, t gate.FileTicket) error {
 	h := x.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Disposition", disposition(path.Base(t.Path)))
+	if shown, ok := f.(interface{ ContentType() string }); ok {
+		h.Set("Content-Type", shown.ContentType())
+		h.Del("Content-Disposition")
+	}
 	h.Set("Cache-Control", "private, no-cache") // it may be kept, and is asked for again
 	x.setETag(etagOf(f, info))
 	out := &download{ReadSeeker: f}

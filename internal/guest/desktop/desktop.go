@@ -162,8 +162,9 @@ func (d *Desktop) pointer(ctx context.Context, _ tool.None) (guest.Answer, error
 	return guest.JSON(p), nil
 }
 
-// maxText bounds the text of one call, in bytes.
-const maxText = 1 << 20
+// maxText bounds the text of one call, in bytes. An editor takes some
+// milliseconds for a character.
+const maxText = 128 << 10
 
 func (d *Desktop) inputText(ctx context.Context, in tool.TextIn) (guest.Answer, error) {
 	if len(in.Text) > maxText {

@@ -23,6 +23,7 @@ type entry struct {
 	dir        string
 	categories []string
 	hidden     bool // from menus
+	terminal   bool // it needs one
 }
 
 // maxEntry bounds a desktop entry, in bytes.
@@ -58,6 +59,8 @@ func readEntry(r io.Reader) (e entry, ok bool) {
 			e.categories = strings.FieldsFunc(value, func(r rune) bool { return r == ';' })
 		case "NoDisplay", "Hidden":
 			e.hidden = e.hidden || value == "true"
+		case "Terminal":
+			e.terminal = value == "true"
 		case "OnlyShowIn":
 			e.hidden = true // in a desktop environment that is not ours
 		case "TryExec":
@@ -65,6 +68,9 @@ func readEntry(r io.Reader) (e entry, ok bool) {
 				e.hidden = true
 			}
 		}
+	}
+	if e.terminal {
+		e.exec = "x-terminal-emulator -e " + e.exec
 	}
 	return e, kind == "Application" && e.name != "" && e.exec != ""
 }

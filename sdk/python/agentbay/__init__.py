@@ -12,6 +12,7 @@ AsyncAgentBay is the same to be awaited.
 from ._async.client import AsyncAgentBay
 from ._async.code import AsyncCode
 from ._async.command import AsyncCommand
+from ._async.computer import AsyncComputer
 from ._async.context import AsyncContextService
 from ._async.context_manager import AsyncContextManager
 from ._async.files import AsyncFileSystem
@@ -24,6 +25,19 @@ from ._common.code import (
     ExecutionError,
     ExecutionLogs,
     ExecutionResult,
+)
+from ._common.computer import (
+    AppOperationResult,
+    InstalledApp,
+    InstalledAppListResult,
+    MouseButton,
+    Process,
+    ProcessListResult,
+    ScreenshotResult,
+    ScrollDirection,
+    Window,
+    WindowInfoResult,
+    WindowListResult,
 )
 from ._common.config import Config
 from ._common.contexts import (
@@ -137,6 +151,7 @@ from ._common.watch import WatchThread
 from ._sync.client import AgentBay
 from ._sync.code import Code
 from ._sync.command import Command
+from ._sync.computer import Computer
 from ._sync.context import ContextService
 from ._sync.context_manager import ContextManager
 from ._sync.files import FileSystem
@@ -158,9 +173,11 @@ __all__ = [
     "AgentError",
     "ApiResponse",
     "AppManagerRule",
+    "AppOperationResult",
     "AsyncAgentBay",
     "AsyncCode",
     "AsyncCommand",
+    "AsyncComputer",
     "AsyncContextManager",
     "AsyncContextService",
     "AsyncFileSystem",
@@ -185,6 +202,7 @@ __all__ = [
     "Command",
     "CommandError",
     "CommandResult",
+    "Computer",
     "Config",
     "Context",
     "ContextBindResult",
@@ -243,6 +261,8 @@ __all__ = [
     "GitNotARepoError",
     "GitNotFoundError",
     "GitStatusResult",
+    "InstalledApp",
+    "InstalledAppListResult",
     "KeyCode",
     "Lifecycle",
     "ListSessionParams",
@@ -251,11 +271,16 @@ __all__ = [
     "McpToolResult",
     "McpToolsResult",
     "MobileExtraConfig",
+    "MouseButton",
     "MultipleFileContentResult",
     "OperationResult",
     "OssError",
+    "Process",
+    "ProcessListResult",
     "RecyclePolicy",
     "Response",
+    "ScreenshotResult",
+    "ScrollDirection",
     "Session",
     "SessionError",
     "SessionInfo",
@@ -274,6 +299,9 @@ __all__ = [
     "UploadStrategy",
     "WatchThread",
     "WhiteList",
+    "Window",
+    "WindowInfoResult",
+    "WindowListResult",
     "WsCancelledError",
     "__version__",
     "get_logger",

@@ -43,9 +43,11 @@ func startAt(t testing.TB) (s *x11.Session, port int) {
 			t.Skipf("%s is not installed; scripts/setup --test installs it", name)
 		}
 	}
+	rc, err := filepath.Abs("../../../../images/linux/files/etc/xdg/openbox/rc.xml")
+	must(t, err)
 	port = freePort(t)
-	s, err := x11.Start(t.Context(), x11.Config{
-		Width: 1280, Height: 800, Port: port, Env: os.Environ(), Programs: [][]string{{"openbox"}},
+	s, err = x11.Start(t.Context(), x11.Config{
+		Width: 1280, Height: 800, Port: port, Env: os.Environ(), Programs: [][]string{{"openbox", "--config-file", rc}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ from .._common.wire import ANSWER_GRACE_MS, LINK_TIMEOUT_MS, Reply, read_tools
 from . import _io
 from .code import AsyncCode
 from .command import AsyncCommand
+from .computer import AsyncComputer
 from .context_manager import AsyncContextManager
 from .files import AsyncFileSystem
 from .git import AsyncGit
@@ -62,6 +63,7 @@ class AsyncSession:
         self.file_system = AsyncFileSystem(self)
         self.code = AsyncCode(self)
         self.git = AsyncGit(self)
+        self.computer = AsyncComputer(self)
 
     @classmethod
     def _from_wire(

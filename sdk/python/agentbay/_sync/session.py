@@ -28,6 +28,7 @@ from .._common.wire import ANSWER_GRACE_MS, LINK_TIMEOUT_MS, Reply, read_tools
 from . import _io
 from .code import Code
 from .command import Command
+from .computer import Computer
 from .context_manager import ContextManager
 from .files import FileSystem
 from .git import Git
@@ -63,6 +64,7 @@ class Session:
         self.file_system = FileSystem(self)
         self.code = Code(self)
         self.git = Git(self)
+        self.computer = Computer(self)
 
     @classmethod
     def _from_wire(
