@@ -2,6 +2,7 @@ package image
 
 import (
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -36,15 +37,17 @@ func TestTheOfficialImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	sandbox := []tool.Family{tool.System, tool.Shell, tool.Files, tool.Code}
 	for name, want := range map[string]Config{
-		"code_latest":  {Dir: "/workspace"},
-		"linux_latest": {Dir: "/home/wuying"},
+		"code_latest":  {Dir: "/workspace", Families: sandbox},
+		"linux_latest": {Dir: "/home/wuying", Families: append(sandbox, tool.Desktop), Screen: "1920x1080", NoLink: true},
 	} {
 		r := all.named(name)
 		if r == nil {
 			t.Fatalf("there is no %s", name)
 		}
-		if r.Config.Dir != want.Dir || len(r.Config.Families) != 4 || r.Summary == "" {
+		c := r.Config
+		if c.Dir != want.Dir || !slices.Equal(c.Families, want.Families) || c.Screen != want.Screen || c.NoLink != want.NoLink || r.Summary == "" {
 			t.Errorf("%s: %+v", name, r.Config)
 		}
 		if steps, err := all.plan(r); err != nil || len(steps) < 2 {

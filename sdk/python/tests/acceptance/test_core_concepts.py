@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,3 +120,15 @@ def test_request_ids_look_as_the_document_says(names: dict[str, Any]) -> None:
     pattern = re.sub(r"[A-Z0-9]", "[0-9A-Z]", looks[1])
     for result in (names["agent_bay"].list(), names["agent_bay"].get("session-unknown")):
         assert re.fullmatch(pattern, result.request_id), result.request_id
+
+
+def test_results_of_calls(names: dict[str, Any]) -> None:
+    with names["agent_bay"].create().session as session:
+        names["session"] = session
+        last = "print(screenshot.request_id)  # Request ID for troubleshooting"
+        run(names, example("# Example API call", last))
+        shot = names["screenshot"]
+        assert shot.success, shot.error_message
+        with urllib.request.urlopen(shot.data) as answer:
+            assert answer.read(8) == b"\x89PNG\r\n\x1a\n"
+        assert re.fullmatch(r"[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}", shot.request_id)
