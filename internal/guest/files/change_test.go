@@ -275,7 +275,8 @@ func TestWithoutTheKernelFeedsLook(t *testing.T) {
 		d.push(s, func(batch any) error {
 			text, _ := json.Marshal(batch)
 			for _, e := range eventsOf(t, text, dir) {
-				if !want[e] {
+				again := strings.HasPrefix(e, "modify ") // it was looked at while it was written
+				if !want[e] && !again {
 					t.Errorf("%q came unexpected or twice", e)
 				}
 				delete(want, e)
