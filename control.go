@@ -2,6 +2,16 @@ package agentbay
 
 import "time"
 
+// A TakeOver is what happens to the agent's input while a person has control of
+// a session's screen.
+type TakeOver string
+
+// What can happen to it.
+const (
+	RefuseInput     TakeOver = "refuse"
+	WaitForHandBack TakeOver = "wait" // calls wait until control is handed back
+)
+
 // A HelpState is how far a request for help is.
 type HelpState string
 

@@ -64,6 +64,9 @@ func createParams(spec SessionSpec) (url.Values, error) {
 	if spec.IdleTimeout != 0 {
 		params.Set("Timeout", strconv.FormatInt(wholeSeconds(spec.IdleTimeout), 10))
 	}
+	if spec.OnTakeOver != "" {
+		params.Set("OnTakeOver", string(spec.OnTakeOver))
+	}
 	if len(spec.Contexts) > 0 {
 		list, err := mountList(spec.Contexts)
 		if err != nil {
@@ -236,6 +239,43 @@ func (c *Client) SetLabels(ctx context.Context, id SessionID, labels map[string]
 func (c *Client) KeepAlive(ctx context.Context, id SessionID) error {
 	_, err := c.rpc(ctx, "RefreshSessionIdleTime", sessionParam(id), nil)
 	return err
+}
+
+// ViewLink implements [Service].
+func (c *Client) ViewLink(ctx context.Context, id SessionID, watchOnly bool) (string, error) {
+	params := sessionParam(id)
+	params.Set("WatchOnly", strconv.FormatBool(watchOnly))
+	var link struct {
+		URL string `json:"Url"`
+	}
+	_, err := c.rpc(ctx, "CreateViewLink", params, &link)
+	return link.URL, err
+}
+
+// RevokeViews implements [Service].
+func (c *Client) RevokeViews(ctx context.Context, id SessionID) error {
+	_, err := c.rpc(ctx, "RevokeViewLinks", sessionParam(id), nil)
+	return err
+}
+
+// Control implements [Service].
+func (c *Client) Control(ctx context.Context, id SessionID) (*Control, error) {
+	var ctl Control
+	if _, err := c.rpc(ctx, "DescribeControl", sessionParam(id), &ctl); err != nil {
+		return nil, err
+	}
+	return &ctl, nil
+}
+
+// RequestHelp implements [Service].
+func (c *Client) RequestHelp(ctx context.Context, id SessionID, message string) (*Help, error) {
+	params := sessionParam(id)
+	params.Set("Message", message)
+	var h Help
+	if _, err := c.rpc(ctx, "RequestHelp", params, &h); err != nil {
+		return nil, err
+	}
+	return &h, nil
 }
 
 // DeleteSession implements [Service].

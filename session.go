@@ -51,6 +51,7 @@ type SessionSpec struct {
 	Labels      map[string]string // at most 100; see SetLabels
 	IdleTimeout time.Duration     // released after this long without a call; 0 means DefaultIdleTimeout
 	Contexts    []ContextMount    // what the session is shown of contexts from the start
+	OnTakeOver  TakeOver          // what happens to the agent's input while a person has control; empty means RefuseInput
 	SDK         string            // what made the request, for statistics only
 }
 
@@ -135,6 +136,24 @@ type Service interface {
 	// events as they come. It returns when the tool has ended, when ctx is done
 	// (which stops the tool) or when yield fails, with that error.
 	StreamTool(ctx context.Context, id SessionID, call tool.Call, yield func(event []byte) error) error
+
+	// ViewLink returns the address of a page that shows the session's screen to
+	// whoever has it, with mouse and keyboard unless it is for watching only. It
+	// opens until the session ends or the links are revoked.
+	ViewLink(ctx context.Context, id SessionID, watchOnly bool) (url string, err error)
+
+	// RevokeViews makes every link to the session's page useless, and closes pages
+	// that are open. SessionInfo.ResourceURL has a new one.
+	RevokeViews(ctx context.Context, id SessionID) error
+
+	// Control says who is at the session's screen, and who had control of it.
+	Control(ctx context.Context, id SessionID) (*Control, error)
+
+	// RequestHelp asks the people at the session's screen for help, and returns at
+	// once. Control tells when it is done.
+	//
+	// Invalid: the message is empty.
+	RequestHelp(ctx context.Context, id SessionID, message string) (*Help, error)
 
 	// DialPort connects to a TCP port of the session, as if from inside it.
 	// It is how everything that is not a tool reaches a session.

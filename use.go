@@ -70,6 +70,41 @@ func (s *Session) SetLabels(ctx context.Context, labels map[string]string) error
 // KeepAlive resets the session's idle timer, as every tool call does.
 func (s *Session) KeepAlive(ctx context.Context) error { return s.service.KeepAlive(ctx, s.ID) }
 
+// ViewLink returns the address of a page that shows the session's screen to
+// whoever has it: with mouse and keyboard, unless it is for watching only.
+func (s *Session) ViewLink(ctx context.Context, watchOnly bool) (string, error) {
+	return s.service.ViewLink(ctx, s.ID, watchOnly)
+}
+
+// RevokeViews makes every link to the session's page useless.
+func (s *Session) RevokeViews(ctx context.Context) error { return s.service.RevokeViews(ctx, s.ID) }
+
+// Control says who is at the session's screen, and who had control of it.
+func (s *Session) Control(ctx context.Context) (*Control, error) { return s.service.Control(ctx, s.ID) }
+
+// RequestHelp asks the people at the session's screen for help, and waits until
+// one of them has taken control and handed it back.
+func (s *Session) RequestHelp(ctx context.Context, message string) (*Help, error) {
+	asked, err := s.service.RequestHelp(ctx, s.ID, message)
+	if err != nil {
+		return nil, err
+	}
+	err = until(ctx, func() (bool, error) {
+		now, err := s.service.Control(ctx, s.ID)
+		if err != nil {
+			return false, err
+		}
+		for _, h := range now.Help {
+			if h.ID == asked.ID {
+				*asked = h
+				return h.State == HelpDone, nil
+			}
+		}
+		return true, nil // so many were asked since that it is forgotten
+	})
+	return asked, err
+}
+
 // Delete releases the session and waits until it holds nothing. Deleting what
 // has ended is not an error.
 func (s *Session) Delete(ctx context.Context) error {

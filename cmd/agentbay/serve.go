@@ -17,12 +17,14 @@ import (
 	"golang.org/x/term"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/bay"
 	"github.com/agentbay/agentbay/internal/certs"
 	"github.com/agentbay/agentbay/internal/gate"
 	"github.com/agentbay/agentbay/internal/listener"
 	"github.com/agentbay/agentbay/internal/objects"
 	"github.com/agentbay/agentbay/internal/proxy"
 	"github.com/agentbay/agentbay/internal/rpc"
+	"github.com/agentbay/agentbay/internal/view"
 )
 
 func (a *app) serveCommand() *cobra.Command {
@@ -81,17 +83,34 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 	defer door.Close()
 	defer context.AfterFunc(ctx, func() { door.Close() })() // first of all: a watch is a call that never ends
 	ports := &proxy.Door{Bay: h.bay, Log: log}
+	pages := &view.Door{Bay: viewBay{h.bay}, Log: log}
+	defer pages.Close()
+	defer context.AfterFunc(ctx, pages.Close)()
+	if !view.Complete() {
+		log.Warn("built without noVNC: pages of sessions show no screen; scripts/build gets it")
+	}
 	objects := &objects.Door{Bay: h.bay, Secret: h.bay.Secret, Log: log}
-	return a.answer(ctx, o, h, l, listener.Server(doors(door, ports, objects), log), describe(l, o, files))
+	return a.answer(ctx, o, h, l, listener.Server(doors(door, ports, objects, pages), log), describe(l, o, files))
 }
 
-// doors sends links to ports and to files of contexts to doors of their own,
+// A viewBay is a bay as pages of sessions see it.
+type viewBay struct{ *bay.Bay }
+
+// View implements view.Bay.
+func (b viewBay) View(ctx context.Context, id agentbay.SessionID, token string) (*view.Screen, error) {
+	v, err := b.Bay.View(ctx, id, token)
+	return (*view.Screen)(v), err
+}
+
+// doors sends links to ports, files and pages of sessions to doors of their own,
 // and everything else to the first.
-func doors(actions, ports, files http.Handler) http.Handler {
+func doors(actions, ports, files, pages http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case gate.IsPortPath(r.URL.Path):
 			ports.ServeHTTP(w, r)
+		case gate.IsViewPath(r.URL.Path):
+			pages.ServeHTTP(w, r)
 		case gate.IsFilePath(r.URL.Path):
 			files.ServeHTTP(w, r)
 		default:

@@ -15,7 +15,7 @@ import (
 
 func (a *app) sessionCommand() *cobra.Command {
 	c := group("session", "Make, use and release sessions",
-		a.sessionCreate(), a.sessionList(), a.sessionGet(), a.sessionExec(), a.sessionRemove())
+		a.sessionCreate(), a.sessionList(), a.sessionGet(), a.sessionExec(), a.sessionView(), a.sessionControl(), a.sessionRemove())
 	a.clientFlags(c.PersistentFlags())
 	return c
 }

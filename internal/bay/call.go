@@ -128,6 +128,11 @@ func (u *use) call(c tool.Call) (*tool.Reply, error) {
 	case t.Name == tool.SystemScreenshot.Name:
 		return u.screenshot()
 	}
+	if t.Acts {
+		if refusal, err := u.mayAct(); err != nil || refusal != "" {
+			return failure(refusal), err
+		}
+	}
 	reply, err := u.session.guest.Call(u.ctx, c)
 	if agentbay.CodeOf(err) == agentbay.NotFound && u.answers() {
 		return failure(u.caller.bay.noTool(c.Name)), nil

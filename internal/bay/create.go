@@ -93,6 +93,7 @@ func (b *Bay) plan(img image.Image, keyID string, spec agentbay.SessionSpec) *se
 		Runtime:    b.nameOf(rt),
 		GuestToken: gate.NewToken(),
 		SDK:        spec.SDK,
+		Waits:      spec.OnTakeOver == agentbay.WaitForHandBack,
 		ActiveAt:   now,
 	}, rt, img)
 }

@@ -11,16 +11,18 @@ import (
 // timer says: its callers could not reach it while there was no server.
 const minAdopted = time.Minute
 
-// The idle timer of a session runs while it is Running. When it goes off and no
-// call is in flight, the session is released; the end of the last call, and
+// The idle timer of a session runs while it is Running. When it goes off, no call
+// is in flight, and both the agent and the people at its screen have been idle as
+// long, the session is released; the end of the last call, and
 // KeepAlive, set it anew. A call that begins does not stop it: calls are many,
 // and the timer going off during one does nothing.
 
 // idled is what a session's timer does.
 func (b *Bay) idled(s *session) {
 	b.mu.Lock()
-	left := s.IdleTimeout - time.Since(s.ActiveAt)
-	busy := s.calls > 0
+	left := s.IdleTimeout - min(time.Since(s.ActiveAt), time.Since(s.humanAt))
+	_, held := s.desk.Held() // its end sets the timer anew
+	busy := s.calls > 0 || held
 	if !busy && left > 0 {
 		s.idle.Reset(left)
 	}

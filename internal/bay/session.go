@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/control"
 	"github.com/agentbay/agentbay/internal/guest"
 	"github.com/agentbay/agentbay/internal/image"
 	"github.com/agentbay/agentbay/internal/runtime"
@@ -39,14 +40,16 @@ type session struct {
 	alive context.Context         // done when no call can go on; its cause says why
 	over  context.CancelCauseFunc // ends alive
 
-	idle    *time.Timer // see idle.go
-	calls   int         // in flight; guarded by Bay.mu
-	saved   time.Time   // the ActiveAt the store has; guarded by Bay.mu
-	spare   bool        // booted, and waiting in the warm pool; guarded by Bay.mu
-	stuck   bool        // its release failed and must be repeated; guarded by Bay.mu
-	tries   int         // of its release that failed; guarded by Bay.mu
-	nextTry time.Time   // when its release is tried again, at the earliest; guarded by Bay.mu
-	metered sample      // the last reading of its counters; guarded by Bay.mu
+	idle    *time.Timer   // see idle.go
+	humanAt time.Time     // when a person last did something; guarded by Bay.mu
+	desk    *control.Desk // see takeover.go; guarded by Bay.mu
+	calls   int           // in flight; guarded by Bay.mu
+	saved   time.Time     // the ActiveAt the store has; guarded by Bay.mu
+	spare   bool          // booted, and waiting in the warm pool; guarded by Bay.mu
+	stuck   bool          // its release failed and must be repeated; guarded by Bay.mu
+	tries   int           // of its release that failed; guarded by Bay.mu
+	nextTry time.Time     // when its release is tried again, at the earliest; guarded by Bay.mu
+	metered sample        // the last reading of its counters; guarded by Bay.mu
 }
 
 // newSession makes the in-memory half of a recorded session.
@@ -56,6 +59,7 @@ func (b *Bay) newSession(x store.Session, rt runtime.Runtime, img image.Image) *
 	if link, ok := b.Links[x.Image]; ok {
 		s.NoLink = !link
 	}
+	s.desk = b.newDesk(s)
 	s.guest = &guest.Client{Token: x.GuestToken, Dial: func(ctx context.Context) (net.Conn, error) { return rt.Dial(ctx, x.ID) }}
 	s.alive, s.over = context.WithCancelCause(b.ctx)
 	s.idle = time.AfterFunc(time.Hour, func() { b.idled(s) })
@@ -67,6 +71,7 @@ func (b *Bay) newSession(x store.Session, rt runtime.Runtime, img image.Image) *
 func (s *session) infoLocked() *agentbay.SessionInfo {
 	info := s.SessionInfo
 	info.Labels = maps.Clone(info.Labels)
+	info.ResourceURL = s.viewPathLocked(true)
 	return &info
 }
 
@@ -117,8 +122,10 @@ func (b *Bay) end(s *session, to agentbay.State, reason string) bool {
 	s.idle.Stop()
 	s.oweLocked()
 	why := gone(s.Session)
+	desk := s.desk
 	b.mu.Unlock()
 	s.over(why)
+	desk.End(why)
 	return true
 }
 

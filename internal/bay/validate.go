@@ -24,6 +24,12 @@ func checkSpec(spec agentbay.SessionSpec) (agentbay.SessionSpec, error) {
 	if spec.IdleTimeout < 0 {
 		return spec, agentbay.Errorf(agentbay.Invalid, "the idle timeout must not be negative, and is %s", seconds(spec.IdleTimeout))
 	}
+	switch spec.OnTakeOver {
+	case "", agentbay.RefuseInput, agentbay.WaitForHandBack:
+	default:
+		return spec, agentbay.Errorf(agentbay.Invalid, "what happens to input when a person takes over is %s or %s, not %q",
+			agentbay.RefuseInput, agentbay.WaitForHandBack, spec.OnTakeOver)
+	}
 	if len(spec.SDK) > maxSDK {
 		spec.SDK = strings.ToValidUTF8(spec.SDK[:maxSDK], "")
 	}

@@ -29,7 +29,7 @@ func (b *Bay) takeLocked(want *session) *session {
 // assume makes a spare session what was wanted, but for its machine and secrets.
 func (s *session) assume(want store.Session) {
 	s.KeyID, s.Image, s.Labels, s.IdleTimeout = want.KeyID, want.Image, want.Labels, want.IdleTimeout
-	s.CreatedAt, s.ActiveAt, s.SDK = want.CreatedAt, want.ActiveAt, want.SDK
+	s.CreatedAt, s.ActiveAt, s.SDK, s.Waits = want.CreatedAt, want.ActiveAt, want.SDK, want.Waits
 	s.State = agentbay.Running
 }
 

@@ -74,6 +74,10 @@ var actions = []action{
 	declare("CreateContext", createContext),
 	declare("ListContextSnapshots", listSnapshots),
 	declare("RestoreContext", restoreContext),
+	declare("CreateViewLink", createViewLink),
+	declare("RevokeViewLinks", revokeViewLinks),
+	declare("DescribeControl", describeControl),
+	declare("RequestHelp", requestHelp),
 }
 
 // declare makes an action of a function and the struct its parameters go into.

@@ -27,7 +27,8 @@ GetContextFileDownloadUrl DeleteContextFile GetAndLoadInternalContext CreateNetw
 GetSkillMetaData ListSkillMetaData ApplyMqttToken HandleAIEngineMessage GetVolume ListVolumes DeleteVolume`)
 
 // ours is what only our own clients ask for.
-var ours = strings.Fields(`CreateContext ListContextSnapshots RestoreContext`)
+var ours = strings.Fields(`
+CreateContext ListContextSnapshots RestoreContext CreateViewLink RevokeViewLinks DescribeControl RequestHelp`)
 
 func TestEveryActionIsThereOrMissing(t *testing.T) {
 	have := strings.Fields(missing)

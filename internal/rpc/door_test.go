@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -135,6 +136,26 @@ func (b *memBay) Sessions(_ context.Context, q agentbay.SessionQuery) (*agentbay
 		page.Sessions = append(page.Sessions, *s)
 	}
 	return page, nil
+}
+
+func (b *memBay) ViewLink(_ context.Context, id agentbay.SessionID, watchOnly bool) (string, error) {
+	_, err := b.find(id)
+	return fmt.Sprintf("/view/%s/%t/", id, watchOnly), err
+}
+
+func (b *memBay) RevokeViews(_ context.Context, id agentbay.SessionID) error {
+	_, err := b.find(id)
+	return err
+}
+
+func (b *memBay) Control(_ context.Context, id agentbay.SessionID) (*agentbay.Control, error) {
+	_, err := b.find(id)
+	return &agentbay.Control{Held: true}, err
+}
+
+func (b *memBay) RequestHelp(_ context.Context, id agentbay.SessionID, message string) (*agentbay.Help, error) {
+	_, err := b.find(id)
+	return &agentbay.Help{ID: "help-1", Message: message, State: agentbay.HelpOpen}, err
 }
 
 func (b *memBay) SetLabels(_ context.Context, id agentbay.SessionID, labels map[string]string) error {

@@ -76,9 +76,13 @@ func (o origin) port(s *agentbay.SessionInfo, port uint16, socket bool) string {
 	return string(o) + path
 }
 
-// page is a page about the session, for people.
-func (o origin) page(id agentbay.SessionID) string {
-	return string(o) + "/view?" + url.Values{"resourceId": {resourceID(id)}}.Encode()
+// page is the session's page for people, of which the bay knows the path. The
+// query says what clients look for, and is not heeded.
+func (o origin) page(id agentbay.SessionID, path string) string {
+	if path == "" {
+		path = "/view"
+	}
+	return o.complete(path) + "?" + url.Values{"resourceId": {resourceID(id)}}.Encode()
 }
 
 // resourceID and instanceID are other names of a session that the wire has.

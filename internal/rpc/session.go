@@ -39,7 +39,7 @@ func (c *call) describe(ctx context.Context, s *agentbay.SessionInfo) sessionDat
 		Success:       true,
 		AppInstanceID: instanceID(s.ID),
 		ResourceID:    resourceID(s.ID),
-		ResourceURL:   c.origin.page(s.ID),
+		ResourceURL:   c.origin.page(s.ID, s.ResourceURL),
 		Token:         s.Token,
 		LinkURL:       c.origin.link(s),
 		SocketURL:     c.origin.socket(s.ID),
@@ -53,6 +53,7 @@ type createParams struct {
 	Timeout    int               `param:"Timeout"` // seconds
 	Statistics string            `param:"SdkStats"`
 	Contexts   string            `param:"PersistenceDataList"`
+	OnTakeOver string            `param:"OnTakeOver"` // our own: refuse or wait
 
 	// What this release cannot give is refused, not dropped.
 	ContextID string `param:"ContextId"`
@@ -90,6 +91,7 @@ func (c *call) create(ctx context.Context, p createParams) (*agentbay.SessionInf
 		Labels:      p.Labels,
 		IdleTimeout: time.Duration(p.Timeout) * time.Second,
 		Contexts:    mounts,
+		OnTakeOver:  agentbay.TakeOver(p.OnTakeOver),
 		SDK:         p.Statistics,
 	})
 	if agentbay.CodeOf(err) == agentbay.NotFound {
@@ -346,7 +348,7 @@ func getResource(ctx context.Context, c *call, p sessionParams) (answer, error) 
 	}
 	return answer{data: resourceData{
 		SessionID:   s.ID,
-		ResourceURL: c.origin.page(s.ID),
+		ResourceURL: c.origin.page(s.ID, s.ResourceURL),
 		Desktop: desktopData{
 			AppID:                instanceID(s.ID),
 			ConnectionProperties: "{}",

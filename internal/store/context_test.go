@@ -537,13 +537,15 @@ func TestKeyKeepsItsQuotas(t *testing.T) {
 func TestOldStoreIsBroughtUpToDate(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	s := open(t, dir)
-	for _, table := range []string{"incoming", "syncs", "recycle", "mounts", "snapshots", "contexts", "secrets"} {
+	for _, table := range []string{"control_events", "incoming", "syncs", "recycle", "mounts", "snapshots", "contexts", "secrets"} {
 		_, err := s.exec(ctx, "DROP TABLE "+table)
 		must(t, err)
 	}
-	_, err := s.exec(ctx, "ALTER TABLE api_keys DROP COLUMN max_storage")
-	must(t, err)
-	_, err = s.exec(ctx, "INSERT INTO api_keys VALUES ('ak-1', 'one', 'h1', 'v', 2, 1, 1, 0)")
+	for _, column := range []string{"api_keys DROP COLUMN max_storage", "sessions DROP COLUMN view_round", "sessions DROP COLUMN waits"} {
+		_, err := s.exec(ctx, "ALTER TABLE "+column)
+		must(t, err)
+	}
+	_, err := s.exec(ctx, "INSERT INTO api_keys VALUES ('ak-1', 'one', 'h1', 'v', 2, 1, 1, 0)")
 	must(t, err)
 	_, err = s.exec(ctx, "PRAGMA user_version = 1")
 	must(t, err)

@@ -20,10 +20,12 @@ type Session struct {
 	SDK                  string    // what made the request
 	ActiveAt             time.Time // last known activity
 	Held                 bool      // something on the host may still be kept for it
+	ViewRound            int       // of links to its page; those of earlier rounds are revoked
+	Waits                bool      // the agent's input waits while a person has control
 }
 
 const sessionColumns = "id, key_id, image, image_digest, runtime, isolation, state, labels, idle_timeout, " +
-	"created_at, active_at, ended_at, end_reason, token, guest_token, sdk, held"
+	"created_at, active_at, ended_at, end_reason, token, guest_token, sdk, waits, held, view_round"
 
 // AddSession records a session. It is held until [Store.LetGo].
 func (s *Store) AddSession(ctx context.Context, x Session) error {
@@ -32,9 +34,9 @@ func (s *Store) AddSession(ctx context.Context, x Session) error {
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "INSERT INTO sessions ("+sessionColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
+		_, err = tx.ExecContext(ctx, "INSERT INTO sessions ("+sessionColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, 0)",
 			x.ID, x.KeyID, x.Image, x.ImageDigest, x.Runtime, x.Isolation, x.State, string(labels), int64(x.IdleTimeout),
-			nanos(x.CreatedAt), nanos(x.ActiveAt), nanos(x.EndedAt), x.EndReason, x.Token, x.GuestToken, x.SDK)
+			nanos(x.CreatedAt), nanos(x.ActiveAt), nanos(x.EndedAt), x.EndReason, x.Token, x.GuestToken, x.SDK, x.Waits)
 		if err != nil {
 			return err
 		}
@@ -111,8 +113,8 @@ func (s *Store) Give(ctx context.Context, x Session) error {
 			return err
 		}
 		res, err := tx.ExecContext(ctx, "UPDATE sessions SET key_id = ?, image = ?, labels = ?, idle_timeout = ?, created_at = ?, "+
-			"active_at = ?, sdk = ?, state = ? WHERE id = ? AND key_id = '' AND state = ?",
-			x.KeyID, x.Image, string(labels), int64(x.IdleTimeout), nanos(x.CreatedAt), nanos(x.ActiveAt), x.SDK, x.State, x.ID, agentbay.Starting)
+			"active_at = ?, sdk = ?, waits = ?, state = ? WHERE id = ? AND key_id = '' AND state = ?",
+			x.KeyID, x.Image, string(labels), int64(x.IdleTimeout), nanos(x.CreatedAt), nanos(x.ActiveAt), x.SDK, x.Waits, x.State, x.ID, agentbay.Starting)
 		if err != nil {
 			return err
 		}
@@ -183,7 +185,7 @@ func scanSession(r row) (x Session, err error) {
 	var labels string
 	var idle, created, active, ended int64
 	err = r.Scan(&x.ID, &x.KeyID, &x.Image, &x.ImageDigest, &x.Runtime, &x.Isolation, &x.State, &labels, &idle,
-		&created, &active, &ended, &x.EndReason, &x.Token, &x.GuestToken, &x.SDK, &x.Held)
+		&created, &active, &ended, &x.EndReason, &x.Token, &x.GuestToken, &x.SDK, &x.Waits, &x.Held, &x.ViewRound)
 	if err != nil {
 		return x, err
 	}

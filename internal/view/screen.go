@@ -165,4 +165,3 @@ func (v *viewer) passes(m message) bool {
 	}
 	return true
 }
-
