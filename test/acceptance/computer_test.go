@@ -363,7 +363,7 @@ func refusedByTheDesktop(d desk) {
 		"no key \"Hyperspace\"":               func() error { return d.Press(ctx, "Hyperspace") },
 		"keys is empty":                       func() error { return d.Press(ctx) },
 		"cannot be typed":                     func() error { return d.Type(ctx, "a\x00b") },
-		"at most 131072":                     func() error { return d.Type(ctx, strings.Repeat("x", 1<<20+1)) },
+		"at most 131072":                      func() error { return d.Type(ctx, strings.Repeat("x", 1<<20+1)) },
 		"there is no window 4242":             func() error { return d.Activate(ctx, 4242) },
 		"no window -1":                        func() error { return d.Close(ctx, -1) },
 		"no size for a window":                func() error { return d.Resize(ctx, 1, 0, -5) },

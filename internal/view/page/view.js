@@ -159,8 +159,9 @@ $("control").onclick = () => {
 	$("handback").showModal();
 };
 $("helptake").onclick = () => send({ do: "take" });
-$("handback").onclose = () => {
-	if ($("handback").returnValue !== "ok") return;
+$("keep").onclick = () => $("handback").close();
+$("handbackok").onclick = () => {
+	$("handback").close();
 	wanted = false;
 	send({ do: "hand back", note: $("note").value });
 	if (transport) transport.focus();
