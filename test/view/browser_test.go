@@ -120,7 +120,16 @@ func (p *tab) eval(expression string) string {
 // wait waits until an expression is true in the page.
 func (p *tab) wait(expression string) {
 	p.t.Helper()
-	eventually(p.t, expression, func() bool { return p.eval("Boolean("+expression+")") == "true" })
+	last := ""
+	defer func() {
+		if p.t.Failed() {
+			p.t.Logf("the page says %q", last)
+		}
+	}()
+	eventually(p.t, expression, func() bool {
+		last = p.eval("document.readyState + ' ' + document.body?.innerText + ' ' + document.visibilityState")
+		return p.eval("Boolean("+expression+")") == "true"
+	})
 }
 
 func (p *tab) click(id string) {

@@ -1,6 +1,4 @@
 // The page of a session: who is in control, and the screen by way of a transport.
-import { Transport } from "./transport-vnc.js";
-
 const $ = (id) => document.getElementById(id);
 const base = new URL("../", import.meta.url);
 
@@ -16,6 +14,7 @@ function socketURL(part) {
 	return url.href;
 }
 
+let Transport = null; // the kind of transport, once it is loaded
 let transport = null; // while the screen is connected, or about to be
 let told = null; // what the server said last
 let over = ""; // why there is nothing more to see
@@ -53,7 +52,7 @@ addEventListener("online", () => { screenRetry.soon(); controlRetry.soon(); });
 document.addEventListener("visibilitychange", () => { if (!document.hidden) { screenRetry.soon(); controlRetry.soon(); } });
 
 function connectScreen() {
-	if (transport) return;
+	if (transport || !Transport) return;
 	state("connecting", "connecting…");
 	const t = transport = new Transport($("screen"), socketURL("screen"));
 	t.fit = fit;
@@ -203,4 +202,17 @@ $("typing").oninput = (e) => {
 };
 $("typing").oncompositionend = (e) => { if (transport) transport.type(e.data); $("typing").value = "\u00a0"; };
 
-connectControl();
+// The transport is many files. If one does not come, the page is loaded anew.
+async function load() {
+	try {
+		({ Transport } = await import("./transport-vnc.js"));
+	} catch {
+		state("lost", "not loaded");
+		overlay("The page was not loaded whole.\nTrying again…");
+		setTimeout(() => location.reload(), 2000);
+		return;
+	}
+	connectControl();
+}
+
+load();
