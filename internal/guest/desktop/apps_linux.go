@@ -113,7 +113,7 @@ func (a *app) await(ctx context.Context) error {
 	for {
 		happened := a.screen.Changed()
 		if a.find(ctx) {
-			return nil
+			return a.screen.Ready(ctx, a.window.ID)
 		}
 		select {
 		case <-happened:

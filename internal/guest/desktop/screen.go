@@ -38,6 +38,9 @@ type Screen interface {
 	Change(ctx context.Context, window int, c Change) error
 	Resize(ctx context.Context, window, width, height int) error
 	FocusMode(on bool)
+	// Ready waits until a new window takes input, for a while: it may be kept from
+	// the focus, and its program may be busy.
+	Ready(ctx context.Context, window int) error
 
 	// Changed returns a channel that is closed when something has happened on the
 	// screen that may concern windows.

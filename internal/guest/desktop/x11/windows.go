@@ -284,6 +284,25 @@ func (s *Screen) activate(ctx context.Context, w xproto.Window) error {
 	return guest.Failf(guest.Unsuccessful, "window %d does not become active; a dialog may hold the focus", w)
 }
 
+// How long a new window is waited for to be active, and its program to answer.
+const (
+	focusWithin = 2 * time.Second
+	readyWithin = 5 * time.Second
+)
+
+// Ready implements desktop.Screen.
+func (s *Screen) Ready(ctx context.Context, id int) error {
+	w := xproto.Window(id)
+	_, err := s.await(ctx, focusWithin, func() (bool, error) {
+		active, err := s.activeID()
+		return active == w, err
+	})
+	if err != nil {
+		return err
+	}
+	return s.ping(ctx, w, readyWithin)
+}
+
 // restore undoes minimizing, full screen and maximizing.
 func (s *Screen) restore(ctx context.Context, w xproto.Window) error {
 	st, err := s.stateOf(w)
