@@ -26,6 +26,7 @@ type wireSession struct {
 	Token       string
 	LinkURL     string `json:"LinkUrl"`
 	SocketURL   string `json:"WsUrl"`
+	ToolURL     string `json:"ToolUrl"` // of bays that know us: the link, whatever others are told
 	ResourceURL string `json:"ResourceUrl"`
 }
 
@@ -94,12 +95,16 @@ func wholeSeconds(d time.Duration) int64 {
 	return n
 }
 
+// link is how tools of the session are called.
+func (s wireSession) link() link { return link{cmp.Or(s.ToolURL, s.LinkURL), s.Token} }
+
 // fillLinks adds to info where the session is reached, and remembers it.
 func (c *Client) fillLinks(info *SessionInfo, s wireSession) {
 	info.Token, info.LinkURL, info.SocketURL, info.ResourceURL = s.Token, s.LinkURL, s.SocketURL, s.ResourceURL
+	info.NoLink = s.LinkURL == ""
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.links[info.ID] = link{s.LinkURL, s.Token}
+	c.links[info.ID] = s.link()
 }
 
 func (c *Client) forget(id SessionID) {
@@ -121,7 +126,7 @@ func (c *Client) linkOf(ctx context.Context, id SessionID) (link, error) {
 		return link{}, err
 	}
 	c.fillLinks(&SessionInfo{ID: id}, s)
-	return link{s.LinkURL, s.Token}, nil
+	return s.link(), nil
 }
 
 func sessionParam(id SessionID) url.Values { return url.Values{"SessionId": {string(id)}} }

@@ -79,6 +79,7 @@ var shapes = map[string]any{
 type wireSession struct {
 	SessionId, ErrMsg, AppInstanceId, ResourceId, ResourceUrl, NetworkInterfaceIp, HttpPort, Token, LinkUrl, WsUrl, ToolList string
 	Success, VpcResource                                                                                                     bool
+	ToolUrl                                                                                                                  string // our own
 }
 
 type wireStatus struct {
@@ -325,7 +326,7 @@ func TestLinksAreAsTheClientCame(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		s := strict[wireSession](t, checkEnvelope(t, "CreateMcpSession", res, readAll(t, res)).Data)
-		if !strings.HasPrefix(s.LinkUrl, tc.link) || (tc.link == "") != (s.LinkUrl == "") || !strings.HasPrefix(s.WsUrl, tc.socket) {
+		if !strings.HasPrefix(s.LinkUrl, tc.link) || (tc.link == "") != (s.LinkUrl == "") || !strings.HasPrefix(s.WsUrl, tc.socket) || s.ToolUrl == "" {
 			t.Errorf("%s: link %s, socket %s; want %s, %s", name, s.LinkUrl, s.WsUrl, tc.link, tc.socket)
 		}
 	}

@@ -51,8 +51,11 @@ func (o origin) link(s *agentbay.SessionInfo) string {
 	if s.NoLink {
 		return ""
 	}
-	return string(o) + "/link/" + string(s.ID)
+	return o.tools(s.ID)
 }
+
+// tools is where tools of a session can be called directly.
+func (o origin) tools(id agentbay.SessionID) string { return string(o) + "/link/" + string(id) }
 
 // complete is a URL that may be a path at this door.
 func (o origin) complete(url string) string {

@@ -23,6 +23,7 @@ type sessionData struct {
 	Token         string             `json:"Token"`
 	LinkURL       string             `json:"LinkUrl"`
 	SocketURL     string             `json:"WsUrl"`
+	ToolURL       string             `json:"ToolUrl"` // our own: the link, also where LinkUrl says that there is none
 	ToolList      string             `json:"ToolList"`
 }
 
@@ -43,6 +44,7 @@ func (c *call) describe(ctx context.Context, s *agentbay.SessionInfo) sessionDat
 		Token:         s.Token,
 		LinkURL:       c.origin.link(s),
 		SocketURL:     c.origin.socket(s.ID),
+		ToolURL:       c.origin.tools(s.ID),
 		ToolList:      tools,
 	}
 }
