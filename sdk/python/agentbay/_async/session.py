@@ -75,7 +75,7 @@ class AsyncSession:
         session.resource_id = str(data.get("ResourceId") or "")
         session.app_instance_id = str(data.get("AppInstanceId") or "")
         session.token = str(data.get("Token") or "")
-        session.link_url = str(data.get("LinkUrl") or "")
+        session.link_url = str(data.get("ToolUrl") or data.get("LinkUrl") or "")  # ToolUrl is for us
         session.ws_url = str(data.get("WsUrl") or "")
         session.mcp_tools = read_tools(data.get("ToolList"))
         return session
@@ -320,7 +320,7 @@ class AsyncSession:
             http_port=str(data.get("HttpPort") or ""),
             network_interface_ip=str(data.get("NetworkInterfaceIp") or ""),
             token=str(data.get("Token") or ""),
-            link_url=str(data.get("LinkUrl") or ""),
+            link_url=str(data.get("ToolUrl") or data.get("LinkUrl") or ""),
             ws_url=str(data.get("WsUrl") or ""),
             vpc_resource=bool(data.get("VpcResource", False)),
             resource_url=str(data.get("ResourceUrl") or ""),
