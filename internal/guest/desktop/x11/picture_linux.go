@@ -86,9 +86,12 @@ func (s *Screen) Picture(ctx context.Context, use func(desktop.Picture) error) e
 	return use(p)
 }
 
-// close lets the shared memory go.
+// close lets the shared memory go, once nobody reads it.
 func (h *shooter) close() {
+	h.busy <- struct{}{}
+	defer func() { <-h.busy }()
 	if h.bytes != nil {
 		unix.SysvShmDetach(h.bytes)
 	}
+	h.bytes, h.able = nil, false
 }

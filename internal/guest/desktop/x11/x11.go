@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package x11 is a screen of the X Window System: mouse and keyboard by the
 // XTEST extension, windows by the conventions of window managers (EWMH),
 // pictures through memory that is shared with the X server. All of it goes over
@@ -77,6 +79,7 @@ func Open(display string) (*Screen, error) {
 func (s *Screen) Close() {
 	s.x.Close()
 	<-s.gone
+	s.shots.close()
 }
 
 // prepare asks for all that is used later.
@@ -212,7 +215,7 @@ func (s *Screen) await(ctx context.Context, limit time.Duration, holds func() (b
 
 // names is every atom that is used.
 var names = []string{
-	"ESETROOT_PMAP_ID", "UTF8_STRING", "WM_CHANGE_STATE", "WM_DELETE_WINDOW", "WM_PROTOCOLS", "WM_STATE",
+	"ESETROOT_PMAP_ID", "WM_CHANGE_STATE", "WM_PROTOCOLS",
 	"_NET_ACTIVE_WINDOW", "_NET_CLIENT_LIST_STACKING", "_NET_CLOSE_WINDOW", "_NET_FRAME_EXTENTS", "_NET_MOVERESIZE_WINDOW",
 	"_NET_REQUEST_FRAME_EXTENTS", "_NET_SUPPORTING_WM_CHECK", "_NET_WM_NAME", "_NET_WM_PID", "_NET_WM_PING", "_NET_WM_STATE",
 	"_NET_WM_STATE_FULLSCREEN", "_NET_WM_STATE_HIDDEN", "_NET_WM_STATE_MAXIMIZED_HORZ", "_NET_WM_STATE_MAXIMIZED_VERT",
