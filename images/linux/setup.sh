@@ -20,32 +20,19 @@ for entry in pcmanfm-desktop-pref libfm-pref-apps openbox debian-uxterm debian-x
 	[ ! -f "$file" ] || echo 'NoDisplay=true' >>"$file"
 done
 
-# What programs would ask, or make, at their first start.
-mkdir -p /home/wuying/Desktop /home/wuying/Documents /home/wuying/Downloads /home/wuying/.config/lxterminal
-cat >/home/wuying/.config/lxterminal/lxterminal.conf <<'EOF'
-[general]
-fontname=DejaVu Sans Mono 11
-bgcolor=rgb(24,30,43)
-fgcolor=rgb(221,228,238)
-hidescrollbar=true
-hidemenubar=false
-scrollback=5000
-geometry_columns=100
-geometry_rows=28
-EOF
-cat >/home/wuying/.config/mimeapps.list <<'EOF'
-[Default Applications]
-text/plain=org.gnome.gedit.desktop
-text/html=chromium.desktop
-x-scheme-handler/http=chromium.desktop
-x-scheme-handler/https=chromium.desktop
-inode/directory=pcmanfm.desktop
-image/png=gpicview.desktop
-image/jpeg=gpicview.desktop
-text/csv=gnumeric.desktop
-application/vnd.ms-excel=gnumeric.desktop
-EOF
+# Folders that programs offer or ask for.
+mkdir -p /home/wuying/Desktop /home/wuying/Documents /home/wuying/Downloads /home/wuying/Templates
 chown -R wuying:wuying /home/wuying
+
+# Icons that tell the terminal from a screen, and the spreadsheet from the editor.
+cd /usr/share/icons/elementary-xfce
+for size in apps/[0-9]*; do
+	size=${size#apps/}
+	[ ! -f "apps/$size/utilities-terminal.png" ] || ln -sf utilities-terminal.png "apps/$size/lxterminal.png"
+	rm -f "apps/$size/gnumeric.png"
+	[ ! -f "mimes/$size/x-office-spreadsheet.png" ] || ln -s "../../mimes/$size/x-office-spreadsheet.png" "apps/$size/gnumeric.png"
+done
+cd /
 
 # Nobody becomes root by a program that the desktop brought.
 chmod u-s /usr/lib/dbus-1.0/dbus-daemon-launch-helper
