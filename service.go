@@ -68,6 +68,13 @@ func createParams(spec SessionSpec) (url.Values, error) {
 	if spec.OnTakeOver != "" {
 		params.Set("OnTakeOver", string(spec.OnTakeOver))
 	}
+	if spec.Record != nil {
+		record, err := json.Marshal(spec.Record)
+		if err != nil {
+			return nil, err
+		}
+		params.Set("Record", string(record))
+	}
 	if len(spec.Contexts) > 0 {
 		list, err := mountList(spec.Contexts)
 		if err != nil {
@@ -281,6 +288,33 @@ func (c *Client) RequestHelp(ctx context.Context, id SessionID, message string) 
 		return nil, err
 	}
 	return &h, nil
+}
+
+// StartRecording implements [Service].
+func (c *Client) StartRecording(ctx context.Context, id SessionID, spec RecordingSpec) (*Recording, error) {
+	params := sessionParam(id)
+	params.Set("FrameRate", strconv.Itoa(spec.FrameRate))
+	params.Set("MaxBytes", strconv.FormatInt(spec.MaxBytes, 10))
+	var r Recording
+	if _, err := c.rpc(ctx, "StartRecording", params, &r); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// StopRecording implements [Service].
+func (c *Client) StopRecording(ctx context.Context, id SessionID) (*Recording, error) {
+	var r Recording
+	if _, err := c.rpc(ctx, "StopRecording", sessionParam(id), &r); err != nil {
+		return nil, err
+	}
+	return &r, nil
+}
+
+// Recordings implements [Service].
+func (c *Client) Recordings(ctx context.Context, id SessionID) (all []Recording, err error) {
+	_, err = c.rpc(ctx, "ListRecordings", sessionParam(id), &all)
+	return all, err
 }
 
 // DeleteSession implements [Service].

@@ -52,6 +52,7 @@ type SessionSpec struct {
 	IdleTimeout time.Duration     // released after this long without a call; 0 means DefaultIdleTimeout
 	Contexts    []ContextMount    // what the session is shown of contexts from the start
 	OnTakeOver  TakeOver          // what happens to the agent's input while a person has control; empty means RefuseInput
+	Record      *RecordingSpec    // the screen is recorded from the start; nil means not
 	SDK         string            // what made the request, for statistics only
 }
 
@@ -154,6 +155,23 @@ type Service interface {
 	//
 	// Invalid: the message is empty.
 	RequestHelp(ctx context.Context, id SessionID, message string) (*Help, error)
+
+	// StartRecording records the session's screen until StopRecording, the end of
+	// the session or the end of the room for it. It returns when the first picture
+	// is in the video.
+	//
+	// Invalid: the spec is out of bounds, or the session has no screen.
+	// Conflict: it is being recorded already.
+	StartRecording(ctx context.Context, id SessionID, spec RecordingSpec) (*Recording, error)
+
+	// StopRecording ends the recording and returns it when its video is complete.
+	//
+	// Conflict: the session is not being recorded.
+	StopRecording(ctx context.Context, id SessionID) (*Recording, error)
+
+	// Recordings lists the recordings of a session, oldest first, also for a while
+	// after it has ended.
+	Recordings(ctx context.Context, id SessionID) ([]Recording, error)
 
 	// DialPort connects to a TCP port of the session, as if from inside it.
 	// It is how everything that is not a tool reaches a session.

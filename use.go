@@ -105,6 +105,26 @@ func (s *Session) RequestHelp(ctx context.Context, message string) (*Help, error
 	return asked, err
 }
 
+// StartRecording records the session's screen until StopRecording, the end of the
+// session or the end of the room for it.
+//
+// Conflict: it is being recorded already.
+func (s *Session) StartRecording(ctx context.Context, spec RecordingSpec) (*Recording, error) {
+	return s.service.StartRecording(ctx, s.ID, spec)
+}
+
+// StopRecording ends the recording and returns it when its video is complete.
+//
+// Conflict: the session is not being recorded.
+func (s *Session) StopRecording(ctx context.Context) (*Recording, error) {
+	return s.service.StopRecording(ctx, s.ID)
+}
+
+// Recordings lists the session's recordings, oldest first, also after its end.
+func (s *Session) Recordings(ctx context.Context) ([]Recording, error) {
+	return s.service.Recordings(ctx, s.ID)
+}
+
 // Delete releases the session and waits until it holds nothing. Deleting what
 // has ended is not an error.
 func (s *Session) Delete(ctx context.Context) error {

@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"net"
 	"os"
+	"strconv"
 
 	"github.com/agentbay/agentbay/internal/guest"
 	"github.com/agentbay/agentbay/internal/guest/code"
 	"github.com/agentbay/agentbay/internal/guest/desktop"
 	"github.com/agentbay/agentbay/internal/guest/desktop/x11"
+	"github.com/agentbay/agentbay/internal/guest/recording"
 	"github.com/agentbay/agentbay/tool"
 )
 
@@ -28,7 +31,23 @@ func desktopFamily(c config) family {
 			Display: os.Getenv("DISPLAY"), Width: c.width, Height: c.height, Port: guest.ScreenPort, Env: os.Environ(),
 			Programs: [][]string{{"openbox"}, {"tint2"}},
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		return offerRecording(ctx, session)
 	}
 	return family{register: d.Register, begin: begin}
+}
+
+// offerRecording records the screen for whoever connects.
+func offerRecording(ctx context.Context, session *x11.Session) error {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(guest.RecordPort)))
+	if err != nil {
+		return err
+	}
+	r := recording.Recorder{Encoder: func(frameRate int) (argv, env []string) {
+		return x11.Encoder(session.Display(), frameRate), os.Environ()
+	}}
+	go r.Serve(ctx, l)
+	return nil
 }

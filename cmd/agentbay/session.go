@@ -15,7 +15,7 @@ import (
 
 func (a *app) sessionCommand() *cobra.Command {
 	c := group("session", "Make, use and release sessions",
-		a.sessionCreate(), a.sessionList(), a.sessionGet(), a.sessionExec(), a.sessionView(), a.sessionControl(), a.sessionRemove())
+		a.sessionCreate(), a.sessionList(), a.sessionGet(), a.sessionExec(), a.sessionView(), a.sessionControl(), a.sessionRecord(), a.sessionRecordings(), a.sessionRemove())
 	a.clientFlags(c.PersistentFlags())
 	return c
 }
@@ -23,6 +23,7 @@ func (a *app) sessionCommand() *cobra.Command {
 func (a *app) sessionCreate() *cobra.Command {
 	var spec agentbay.SessionSpec
 	var mounts []string
+	var record bool
 	c := &cobra.Command{
 		Use:   "create",
 		Short: "Boot a session and print its ID",
@@ -32,6 +33,9 @@ func (a *app) sessionCreate() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: a.withBay(func(ctx context.Context, bay *agentbay.Client, _ []string) (err error) {
 			spec.SDK = "agentbay command line"
+			if record {
+				spec.Record = &agentbay.RecordingSpec{}
+			}
 			if spec.Contexts, err = findMounts(ctx, bay, mounts); err != nil {
 				return err
 			}
@@ -45,6 +49,7 @@ func (a *app) sessionCreate() *cobra.Command {
 	c.Flags().StringVar(&spec.Image, "image", agentbay.DefaultImage, "what the session boots from; \"agentbay image ls\" shows what there is")
 	c.Flags().StringToStringVar(&spec.Labels, "label", nil, "labels, key=value; may be repeated")
 	c.Flags().DurationVar(&spec.IdleTimeout, "idle-timeout", agentbay.DefaultIdleTimeout, "release the session after this long without a call")
+	c.Flags().BoolVar(&record, "record", false, "record the screen from the start; see \"agentbay session recordings\"")
 	c.Flags().StringArrayVar(&mounts, "context", nil, "show a context's files at a path and save what is written there, CONTEXT:PATH; may be repeated")
 	return c
 }

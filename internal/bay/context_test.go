@@ -98,7 +98,7 @@ func withBlobs(f *blobtest.Faulty) func(*baytest.Bay) {
 // returns what the key "mine" sees of it.
 func restarted(t *testing.T, b *baytest.Bay) (*bay.Bay, agentbay.Service) {
 	t.Helper()
-	next := &bay.Bay{Store: b.Store, Images: b.Images, Runtimes: b.Runtimes, Data: b.Data, Secret: b.Secret, Log: b.Log}
+	next := &bay.Bay{Store: b.Store, Images: b.Images, Runtimes: b.Runtimes, Data: b.Data, Secret: b.Secret, Captures: b.Captures, Log: b.Log}
 	must(t, next.Start(t.Context()))
 	t.Cleanup(func() { next.Shutdown(context.WithoutCancel(t.Context())) })
 	key, err := b.Store.Key(t.Context(), "mine")

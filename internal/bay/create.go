@@ -28,18 +28,30 @@ func (c *caller) create(ctx context.Context, spec agentbay.SessionSpec) (*agentb
 		return nil, err
 	}
 	info, err := c.bay.provide(ctx, c.key, spec)
-	if err != nil || len(mounts) == 0 {
-		return info, err
+	if err != nil {
+		return nil, err
 	}
-	if err := c.show(ctx, info.ID, mounts); err != nil {
+	if err := errors.Join(c.shoot(ctx, info.ID, spec.Record), c.show(ctx, info.ID, mounts)); err != nil {
 		return nil, errors.Join(err, c.DeleteSession(context.WithoutCancel(ctx), info.ID))
 	}
 	return info, nil
 }
 
+// shoot records a new session's screen from the start.
+func (c *caller) shoot(ctx context.Context, id agentbay.SessionID, spec *agentbay.RecordingSpec) error {
+	if spec == nil {
+		return nil
+	}
+	_, err := c.StartRecording(ctx, id, *spec)
+	return err
+}
+
 // show has a new session see its contexts. That is a call like any other: what
 // ends the session or the bay does not overtake it.
 func (c *caller) show(ctx context.Context, id agentbay.SessionID, mounts []*mount) error {
+	if len(mounts) == 0 {
+		return nil
+	}
 	use, err := c.use(ctx, id, "mount contexts")
 	if err != nil {
 		return err
@@ -56,6 +68,11 @@ func (b *Bay) provide(ctx context.Context, key store.Key, spec agentbay.SessionS
 	img, err := b.Images.Get(spec.Image)
 	if err != nil {
 		return nil, err
+	}
+	if spec.Record != nil {
+		if _, err := b.checkRecording(spec.Image, img.Config.Families, *spec.Record); err != nil {
+			return nil, err
+		}
 	}
 	s := b.plan(img, key.ID, spec)
 	warm, err := b.admit(key, s)

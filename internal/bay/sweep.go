@@ -215,6 +215,7 @@ func (b *Bay) adopt(ctx context.Context, x store.Session, rt runtime.Runtime) er
 	b.watch(s)
 	b.finishMounts(s)
 	b.resume(ctx, s)
+	b.goOnRecording(ctx, s)
 	b.Log.InfoContext(ctx, "session adopted", "session", s.ID)
 	return nil
 }

@@ -160,6 +160,7 @@ func (c *caller) RevokeViews(ctx context.Context, id agentbay.SessionID) (err er
 	s.ViewRound = max(s.ViewRound, round)
 	old := s.desk
 	s.desk = c.bay.newDesk(s)
+	s.desk.SetRecorded(s.recorder != nil)
 	c.bay.mu.Unlock()
 	old.End(agentbay.Errorf(agentbay.Denied, "this link was revoked"))
 	return nil

@@ -2,8 +2,8 @@
 // recordings. They outlive their sessions for a while, and are bounded: the
 // oldest of a session give way to new ones.
 //
-// A capture is a file DIR/SESSION/NAME; it appears by one rename, so there is no
-// half of one after a crash.
+// A capture is a file DIR/SESSION/NAME. A picture appears by one rename, so there
+// is no half of one after a crash; a recording is there from its first second on.
 package captures
 
 import (
@@ -35,6 +35,9 @@ type Store struct {
 // Lifetime is how long a capture is kept.
 func (s *Store) Lifetime() time.Duration { return cmp.Or(s.Keep, 24*time.Hour) }
 
+// Most is how many bytes of captures are kept of one session.
+func (s *Store) Most() int64 { return cmp.Or(s.Max, 1<<30) }
+
 var (
 	sessionForm = regexp.MustCompile(`^session-[a-z0-9]{1,64}$`)
 	nameForm    = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,99}$`)
@@ -48,13 +51,9 @@ const halfMade = ".new-"
 //
 // Exhausted: it is larger than all captures of a session may be.
 func (s *Store) Put(session, kind, suffix string, r io.Reader) (name string, err error) {
-	name = kind + "-" + time.Now().UTC().Format("20060102-150405") + "-" + strings.ToLower(rand.Text()[:8]) + suffix
-	if !sessionForm.MatchString(session) || !nameForm.MatchString(name) {
-		return "", agentbay.Errorf(agentbay.Invalid, "%q is no name of a capture", session+"/"+name)
-	}
-	dir := filepath.Join(s.Dir, session)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", kept(err)
+	dir, name, err := s.place(session, kind, suffix)
+	if err != nil {
+		return "", err
 	}
 	f, err := os.CreateTemp(dir, halfMade+"*")
 	if err != nil {
@@ -62,7 +61,7 @@ func (s *Store) Put(session, kind, suffix string, r io.Reader) (name string, err
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	most := cmp.Or(s.Max, 1<<30)
+	most := s.Most()
 	n, err := io.Copy(f, io.LimitReader(r, most+1))
 	if err != nil {
 		return "", kept(err)
@@ -76,7 +75,34 @@ func (s *Store) Put(session, kind, suffix string, r io.Reader) (name string, err
 	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
 		return "", kept(err)
 	}
-	return name, s.bound(dir, most)
+	return name, s.Bound(session)
+}
+
+// Create makes a capture that can be had while it is written, and after a crash
+// is what was written until then. Who has written it calls Bound.
+func (s *Store) Create(session, kind, suffix string) (*os.File, error) {
+	dir, name, err := s.place(session, kind, suffix)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, kept(err)
+	}
+	return f, nil
+}
+
+// place makes a name for a capture, and the directory where it belongs.
+func (s *Store) place(session, kind, suffix string) (dir, name string, err error) {
+	name = kind + "-" + time.Now().UTC().Format("20060102-150405") + "-" + strings.ToLower(rand.Text()[:8]) + suffix
+	if !sessionForm.MatchString(session) || !nameForm.MatchString(name) {
+		return "", "", agentbay.Errorf(agentbay.Invalid, "%q is no name of a capture", session+"/"+name)
+	}
+	dir = filepath.Join(s.Dir, session)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", "", kept(err)
+	}
+	return dir, name, nil
 }
 
 func kept(err error) error {
@@ -101,6 +127,16 @@ func (s *Store) Open(session, name string) (*os.File, error) {
 	return f, nil
 }
 
+// Stat describes a capture, and fails like Open.
+func (s *Store) Stat(session, name string) (fs.FileInfo, error) {
+	f, err := s.Open(session, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Stat()
+}
+
 // A capture is a file of a session's directory.
 type capture struct {
 	name string
@@ -123,8 +159,9 @@ func list(dir string) (all []capture, err error) {
 	return all, nil
 }
 
-// bound removes the oldest captures of a directory that holds more than it may.
-func (s *Store) bound(dir string, most int64) error {
+// Bound removes the oldest captures of a session that has more than it may.
+func (s *Store) Bound(session string) error {
+	dir, most := filepath.Join(s.Dir, session), s.Most()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all, err := list(dir)

@@ -54,6 +54,7 @@ type Desk struct {
 	since   time.Time        // when they took it; guarded by mu
 	help    []agentbay.Help  // newest last; guarded by mu
 	asked   int              // requests so far; guarded by mu
+	filmed  bool             // the screen is recorded; guarded by mu
 	over    error            // why the session has ended; guarded by mu
 	changed chan struct{}    // closed when something of this changes; guarded by mu
 }
@@ -63,6 +64,16 @@ type seat struct {
 	Viewer
 	connections int
 	leaving     *time.Timer // ends their control; nil unless they have it and are gone
+}
+
+// SetRecorded says whether the screen is being recorded, which viewers are told.
+func (d *Desk) SetRecorded(on bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.filmed != on {
+		d.filmed = on
+		d.tellLocked()
+	}
 }
 
 // Join seats a viewer until leave is called.
@@ -277,6 +288,7 @@ type State struct {
 	Holder  string // ID of who has control; empty if nobody has
 	Since   time.Time
 	Help    []agentbay.Help
+	Filmed  bool  // the screen is recorded
 	Over    error // why the session has ended
 }
 
@@ -284,7 +296,7 @@ type State struct {
 func (d *Desk) State() State {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := State{Help: slices.Clone(d.help), Over: d.over}
+	s := State{Help: slices.Clone(d.help), Filmed: d.filmed, Over: d.over}
 	for _, v := range d.viewers {
 		if v.connections > 0 {
 			s.Viewers++

@@ -34,3 +34,7 @@ const Port = 47600
 // ScreenPort is the TCP port of a session's loopback where its screen is shown
 // by the RFB protocol, without a password: it is reached through the guest only.
 const ScreenPort = 47601
+
+// RecordPort is the TCP port of a session's loopback where its screen is recorded
+// for who connects (package recording).
+const RecordPort = 47602

@@ -144,6 +144,7 @@ func (d *Door) get(x *exchange, t gate.FileTicket) error {
 	if shown, ok := f.(interface{ ContentType() string }); ok {
 		h.Set("Content-Type", shown.ContentType())
 		h.Del("Content-Disposition")
+		h.Set("Content-Security-Policy", "default-src 'none'; media-src 'self'; sandbox allow-same-origin") // a video loads itself in parts
 	}
 	h.Set("Cache-Control", "private, no-cache") // it may be kept, and is asked for again
 	x.setETag(etagOf(f, info))

@@ -78,6 +78,9 @@ var actions = []action{
 	declare("RevokeViewLinks", revokeViewLinks),
 	declare("DescribeControl", describeControl),
 	declare("RequestHelp", requestHelp),
+	declare("StartRecording", startRecording),
+	declare("StopRecording", stopRecording),
+	declare("ListRecordings", listRecordings),
 }
 
 // declare makes an action of a function and the struct its parameters go into.

@@ -28,7 +28,8 @@ GetSkillMetaData ListSkillMetaData ApplyMqttToken HandleAIEngineMessage GetVolum
 
 // ours is what only our own clients ask for.
 var ours = strings.Fields(`
-CreateContext ListContextSnapshots RestoreContext CreateViewLink RevokeViewLinks DescribeControl RequestHelp`)
+CreateContext ListContextSnapshots RestoreContext CreateViewLink RevokeViewLinks DescribeControl RequestHelp
+StartRecording StopRecording ListRecordings`)
 
 func TestEveryActionIsThereOrMissing(t *testing.T) {
 	have := strings.Fields(missing)

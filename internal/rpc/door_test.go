@@ -158,6 +158,21 @@ func (b *memBay) RequestHelp(_ context.Context, id agentbay.SessionID, message s
 	return &agentbay.Help{ID: "help-1", Message: message, State: agentbay.HelpOpen}, err
 }
 
+func (b *memBay) StartRecording(_ context.Context, id agentbay.SessionID, spec agentbay.RecordingSpec) (*agentbay.Recording, error) {
+	_, err := b.find(id)
+	return &agentbay.Recording{Name: "recording-1.mp4", URL: "/objects/x/recording-1.mp4", Bytes: spec.MaxBytes}, err
+}
+
+func (b *memBay) StopRecording(_ context.Context, id agentbay.SessionID) (*agentbay.Recording, error) {
+	_, err := b.find(id)
+	return &agentbay.Recording{Name: "recording-1.mp4", URL: "/objects/x/recording-1.mp4", Reason: "stopped"}, err
+}
+
+func (b *memBay) Recordings(_ context.Context, id agentbay.SessionID) ([]agentbay.Recording, error) {
+	_, err := b.find(id)
+	return []agentbay.Recording{{Name: "recording-1.mp4", URL: "/objects/x/recording-1.mp4"}}, err
+}
+
 func (b *memBay) SetLabels(_ context.Context, id agentbay.SessionID, labels map[string]string) error {
 	if len(labels) > 100 {
 		return agentbay.Errorf(agentbay.Invalid, "a session has at most 100 labels")

@@ -31,6 +31,7 @@ type told struct {
 	Control string     `json:"control"` // nobody, you or somebody
 	Since   *time.Time `json:"since,omitempty"`
 	Help    []toldHelp `json:"help"`
+	Filmed  bool       `json:"filmed"` // the screen is recorded
 	Over    string     `json:"over,omitempty"`
 	Error   string     `json:"error,omitempty"` // why what was asked for last was not done
 }
@@ -145,7 +146,7 @@ func (p page) tell(ctx context.Context, failed <-chan error) error {
 func (p page) now(why error) told {
 	st := p.screen.Desk.State()
 	t := told{
-		Session: p.session, Screen: p.screen.Dial != nil, MayAct: p.screen.MayAct, Viewers: st.Viewers, Control: "nobody", Help: []toldHelp{},
+		Session: p.session, Screen: p.screen.Dial != nil, MayAct: p.screen.MayAct, Viewers: st.Viewers, Control: "nobody", Help: []toldHelp{}, Filmed: st.Filmed,
 	}
 	switch st.Holder {
 	case "":

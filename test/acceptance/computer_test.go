@@ -137,6 +137,7 @@ func TestComputer(t *testing.T) {
 		{"menus", menus},
 		{"applications", applications},
 		{"refusals", refusedByTheDesktop},
+		{"recordings", recordings},
 		{"the X server is killed", killedServer},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -176,16 +177,77 @@ func pictures(d desk) {
 	}
 	url, err := d.ScreenshotURL(d.Context())
 	d.must(err)
+	b := d.get(url, "image/png")
+	if _, kind, err := image.Decode(bytes.NewReader(b)); kind != "png" || err != nil {
+		d.Errorf("the URL has a %s, %v", kind, err)
+	}
+}
+
+// get is what is behind a URL, without a key.
+func (d desk) get(url, kind string) []byte {
+	d.Helper()
 	answer, err := http.Get(url)
 	d.must(err)
 	defer answer.Body.Close()
 	b, err := io.ReadAll(answer.Body)
-	if err != nil || answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != "image/png" {
+	if err != nil || answer.StatusCode != http.StatusOK || answer.Header.Get("Content-Type") != kind {
 		d.Errorf("GET without a key: %v, %v, %v", answer.Status, answer.Header, err)
 	}
-	if _, kind, err := image.Decode(bytes.NewReader(b)); kind != "png" || err != nil {
-		d.Errorf("the URL has a %s, %v", kind, err)
+	return b
+}
+
+// recordings records what is typed, and looks into the video with another
+// program than made it: its index is read, and its last picture is the screen's.
+func recordings(d desk) {
+	_, w := d.start("gedit")
+	began, err := d.session.StartRecording(d.Context(), agentbay.RecordingSpec{FrameRate: 5})
+	d.must(err)
+	if _, err := d.session.StartRecording(d.Context(), agentbay.RecordingSpec{}); !errors.Is(err, agentbay.Conflict) {
+		d.Errorf("a second recording: %v, want Conflict", err)
 	}
+	d.must(d.Type(d.Context(), strings.Repeat("recorded ", 50)))
+	before := time.Now()
+	r, err := d.session.StopRecording(d.Context())
+	d.must(err)
+	if r.Name != began.Name || r.Reason != "stopped" || r.EndedAt.Before(before.Add(-time.Minute)) {
+		d.Errorf("recorded %+v", r)
+	}
+	video := d.get(r.URL, "video/mp4")
+	if int64(len(video)) != r.Bytes {
+		d.Errorf("the video is %d bytes long, want %d", len(video), r.Bytes)
+	}
+	d.must(d.session.FS(d.Context()).WriteFile("tmp/recording.mp4", video))
+	probe, err := d.session.Command("ffprobe -v error -show_entries stream=codec_name,pix_fmt,width,height,nb_frames -of default=nw=1:nk=1 /tmp/recording.mp4").Output(d.Context())
+	d.must(err)
+	if fields := strings.Fields(string(probe)); len(fields) != 5 || fields[0] != "h264" || fields[1] != "1920" || fields[3] != "yuv420p" || fields[4] == "N/A" {
+		d.Errorf("the video is %q", probe)
+	}
+	decoded, err := d.session.Command("ffmpeg -v warning -i /tmp/recording.mp4 -update 1 /tmp/last.png").CombinedOutput(d.Context())
+	if err != nil || len(decoded) > 0 {
+		d.Errorf("decoded: %s, %v", decoded, err)
+	}
+	b, err := d.session.FS(d.Context()).ReadFile("tmp/last.png")
+	d.must(err)
+	last, _, err := image.Decode(bytes.NewReader(b))
+	d.must(err)
+	if dark := darkPixels(last, w); dark < 200 {
+		d.Errorf("%d pixels of the editor are dark in the last picture, so nothing was typed", dark)
+	}
+	if _, err := d.session.StopRecording(d.Context()); !errors.Is(err, agentbay.Conflict) {
+		d.Errorf("stopped again: %v, want Conflict", err)
+	}
+}
+
+// darkPixels counts the dark pixels in the middle of a window.
+func darkPixels(img image.Image, w tool.Window) (n int) {
+	for y := w.Y + w.Height/10; y < w.Y+w.Height*9/10; y++ {
+		for x := w.X + w.Width/10; x < w.X+w.Width*9/10; x++ {
+			if r, g, b, _ := img.At(x, y).RGBA(); r+g+b < 3*0x6000 {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // editor types into a real editor, saves with its keys, and reads the file.
@@ -385,12 +447,18 @@ func refusedByTheDesktop(d desk) {
 // killedServer comes last: what was on the screen is gone with it.
 func killedServer(d desk) {
 	d.start("gedit")
+	_, err := d.session.StartRecording(d.Context(), agentbay.RecordingSpec{})
+	d.must(err)
 	if out, err := d.session.Command("pkill -9 Xvnc").Output(d.Context()); err != nil {
 		d.Fatalf("%s, %v", out, err)
 	}
 	d.eventually("the desktop is back", func() bool {
 		list, err := d.Windows(d.Context())
 		return err == nil && len(list) == 0
+	})
+	d.eventually("the recording goes on", func() bool {
+		all, err := d.session.Recordings(d.Context())
+		return err == nil && len(all) > 1 && all[len(all)-1].EndedAt.IsZero() && all[len(all)-2].Reason == "broke off"
 	})
 	d.start("gedit")
 	d.must(d.session.Command("pkill -9 openbox").Run(d.Context()))

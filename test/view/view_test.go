@@ -143,12 +143,21 @@ func TestAPersonTakesOver(t *testing.T) {
 func TestAPageSurvivesTheServer(t *testing.T) {
 	d := newDesk(t)
 	p := d.look(false)
+	_, err := d.session.StartRecording(t.Context(), agentbay.RecordingSpec{})
+	must(t, err)
 	d.bay.Kill()
 	p.wait("document.getElementById('state').dataset.state === 'lost'")
 	p.shoot("view-lost")
 	d.bay.Start()
 	p.wait("document.getElementById('state').dataset.state === 'connected'")
 	p.wait(hasPicture)
+	p.wait("!document.getElementById('filmed').hidden")
+	all, err := d.bay.Client.Recordings(t.Context(), d.session.ID)
+	must(t, err)
+	if len(all) != 2 || all[0].Reason != "the server was restarted" || !all[1].EndedAt.IsZero() {
+		t.Errorf("what was recorded goes on as %+v", all)
+	}
+	d.play(all[0].URL)
 
 	info, err := d.bay.Client.Session(t.Context(), d.session.ID)
 	must(t, err)

@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) (mine, other agentbay.Service)) {
 		"CallStopsWithItsContext":          callStops,
 		"KeepAliveWantsARunningSession":    keepAlive,
 		"ConcurrentCallsDoNotMix":          concurrent,
+		"RecordingWantsAScreen":            recordingWants,
 		"MetricsAreAnswered":               metrics,
 		"ArgumentsThatDoNotFitAreAnswered": badArguments,
 	}
@@ -48,6 +49,28 @@ func Run(t *testing.T, open func(t *testing.T) (mine, other agentbay.Service)) {
 			mine, other := open(t)
 			test(t, mine, other)
 		})
+	}
+}
+
+// recordingWants records a session of an image that has no screen, and one that
+// there is none of.
+func recordingWants(t *testing.T, s, other agentbay.Service) {
+	info := create(t, s, agentbay.SessionSpec{Image: "code_latest"})
+	if _, err := s.StartRecording(t.Context(), info.ID, agentbay.RecordingSpec{}); !errors.Is(err, agentbay.Invalid) {
+		t.Errorf("without a screen: %v, want Invalid", err)
+	}
+	spec := agentbay.SessionSpec{Image: "code_latest", Record: &agentbay.RecordingSpec{FrameRate: 5}}
+	if _, err := s.CreateSession(t.Context(), spec); !errors.Is(err, agentbay.Invalid) {
+		t.Errorf("from the start, without a screen: %v, want Invalid", err)
+	}
+	if _, err := s.StopRecording(t.Context(), info.ID); !errors.Is(err, agentbay.Conflict) {
+		t.Errorf("what is not recorded: %v, want Conflict", err)
+	}
+	if all, err := s.Recordings(t.Context(), info.ID); err != nil || len(all) != 0 {
+		t.Errorf("recordings: %+v, %v", all, err)
+	}
+	if _, err := other.Recordings(t.Context(), info.ID); !errors.Is(err, agentbay.NotFound) {
+		t.Errorf("of another key's session: %v, want NotFound", err)
 	}
 }
 
@@ -105,13 +128,24 @@ func many(n int) map[string]string {
 func everything(ctx context.Context, s agentbay.Service, id agentbay.SessionID) map[string]error {
 	_, session := s.Session(ctx, id)
 	_, call := s.CallTool(ctx, id, mustCall(tool.RunShell, tool.ShellIn{Command: "echo hello"}))
+	_, start := s.StartRecording(ctx, id, agentbay.RecordingSpec{})
+	_, stop := s.StopRecording(ctx, id)
+	_, link := s.ViewLink(ctx, id, true)
+	_, control := s.Control(ctx, id)
+	_, help := s.RequestHelp(ctx, id, "please")
 	return map[string]error{
-		"Session":       session,
-		"CallTool":      call,
-		"StreamTool":    s.StreamTool(ctx, id, mustCall(tool.RunCode, tool.RunCodeIn{Code: "1"}), func([]byte) error { return nil }),
-		"SetLabels":     s.SetLabels(ctx, id, map[string]string{"a": "b"}),
-		"KeepAlive":     s.KeepAlive(ctx, id),
-		"DeleteSession": s.DeleteSession(ctx, id),
+		"Session":        session,
+		"CallTool":       call,
+		"StartRecording": start,
+		"StopRecording":  stop,
+		"ViewLink":       link,
+		"RevokeViews":    s.RevokeViews(ctx, id),
+		"Control":        control,
+		"RequestHelp":    help,
+		"StreamTool":     s.StreamTool(ctx, id, mustCall(tool.RunCode, tool.RunCodeIn{Code: "1"}), func([]byte) error { return nil }),
+		"SetLabels":      s.SetLabels(ctx, id, map[string]string{"a": "b"}),
+		"KeepAlive":      s.KeepAlive(ctx, id),
+		"DeleteSession":  s.DeleteSession(ctx, id),
 	}
 }
 

@@ -126,6 +126,7 @@ function show() {
 	$("session").textContent = told.session.replace(/^session-/, "").slice(0, 8);
 	$("session").title = told.session;
 	$("viewers").textContent = told.viewers > 1 ? `${told.viewers} viewers` : "";
+	$("filmed").hidden = !told.filmed;
 	const since = told.since ? ` since ${new Date(told.since).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })}` : "";
 	const who = { nobody: told.may_act ? "" : "watching", you: "you are in control" + since, somebody: "somebody else is in control" + since };
 	$("who").textContent = who[told.control] + (told.control === "somebody" && !told.may_act ? " · watching" : "");
