@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -22,6 +23,9 @@ type Desktop struct {
 	Screen func() (Screen, error)
 	Dir    string   // where applications start that do not say
 	Env    []string // of applications
+
+	once      sync.Once
+	png, jpeg *encoder
 }
 
 // Register makes m perform the desktop's tools, but for those of the host.
@@ -226,7 +230,7 @@ func (d *Desktop) size(context.Context, tool.None) (guest.Answer, error) {
 }
 
 func (d *Desktop) screenshot(ctx context.Context, in tool.ScreenshotIn) (guest.Answer, error) {
-	encode, mime, err := encoderOf(in.Format)
+	e, err := d.encoder(in.Format)
 	if err != nil {
 		return guest.Answer{}, err
 	}
@@ -234,10 +238,10 @@ func (d *Desktop) screenshot(ctx context.Context, in tool.ScreenshotIn) (guest.A
 	if err != nil {
 		return guest.Answer{}, err
 	}
-	out := tool.ScreenshotOut{Type: "image", MIMEType: mime}
+	out := tool.ScreenshotOut{Type: "image", MIMEType: e.mime}
 	err = s.Picture(ctx, func(p Picture) (err error) {
 		out.Width, out.Height = p.Width, p.Height
-		out.Data, err = encode(p)
+		out.Data, err = e.encode(p)
 		return err
 	})
 	if err != nil {

@@ -6,77 +6,136 @@ import (
 	"errors"
 	"hash/adler32"
 	"hash/crc32"
+	"hash/maphash"
 	"image"
 	"image/jpeg"
-	"math"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/flate"
 
 	"github.com/agentbay/agentbay/internal/guest"
 )
 
-// An encoder makes a file of a picture.
-type encoder func(Picture) ([]byte, error)
-
-// encoderOf finds the encoder of a format, and its MIME type.
-func encoderOf(format string) (encoder, string, error) {
-	switch strings.ToLower(format) {
-	case "", "png":
-		return encodePNG, "image/png", nil
-	case "jpeg", "jpg":
-		return encodeJPEG, "image/jpeg", nil
-	}
-	return nil, "", guest.Failf(guest.BadArgument, "there is no format %q; use png or jpeg", clip(format))
+// A format makes files of pictures out of strips that are encoded side by side.
+type format struct {
+	mime string
+	rows int // of a strip, but for the last
+	make func(p Picture, from, to int) (strip, error)
+	join func(p Picture, rows int, all []strip) ([]byte, error)
 }
 
-// jpegQuality keeps small text readable.
-const jpegQuality = 85
+// A strip is some rows of a picture, encoded.
+type strip struct {
+	bytes []byte
+	sum   uint32 // what the format wants to know of its rows
+}
 
-// encodeJPEG makes a JPEG with colours at half the resolution. Strips are encoded
-// side by side and joined at restart markers, after which a decoder begins anew
-// (ITU-T T.81, E.1.4).
-func encodeJPEG(p Picture) ([]byte, error) {
-	const unit = 16 // rows of a row of minimum coded units
-	img := image.NewYCbCr(image.Rect(0, 0, p.Width, p.Height), image.YCbCrSubsampleRatio420)
-	units := (p.Height + unit - 1) / unit
-	each := (units + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
-	each = max(min(each, math.MaxUint16*unit/(p.Width+unit)), 1)
-	strips := make([]bytes.Buffer, (units+each-1)/each)
-	errs := make([]error, len(strips))
+func newPNG() *encoder  { return &encoder{format: format{"image/png", 64, deflate, joinPNG}} }
+func newJPEG() *encoder { return &encoder{format: format{"image/jpeg", 544, makeJPEG, joinJPEG}} }
+
+// encoder is the one of a format.
+func (d *Desktop) encoder(name string) (*encoder, error) {
+	d.once.Do(func() { d.png, d.jpeg = newPNG(), newJPEG() })
+	switch strings.ToLower(name) {
+	case "", "png":
+		return d.png, nil
+	case "jpeg", "jpg":
+		return d.jpeg, nil
+	}
+	return nil, guest.Failf(guest.BadArgument, "there is no format %q; use png or jpeg", clip(name))
+}
+
+// An encoder makes files of pictures of one screen. Most of a screen is as it was
+// in the picture before, so the encoder keeps the strips it made and makes those
+// anew whose pixels have changed.
+type encoder struct {
+	format
+
+	mu            sync.Mutex
+	width, height int      // of the picture before; guarded by mu
+	sums          []uint64 // of the pixels of its strips; guarded by mu
+	strips        []strip  // guarded by mu
+}
+
+// seed makes it impossible to draw two strips that are taken for each other.
+var seed = maphash.MakeSeed()
+
+// encode makes a file of a picture.
+func (e *encoder) encode(p Picture) ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := (p.Height + e.rows - 1) / e.rows
+	if e.width != p.Width || e.height != p.Height {
+		e.width, e.height = p.Width, p.Height
+		e.sums, e.strips = make([]uint64, n), make([]strip, n)
+	}
+	errs := make([]error, n)
+	var next atomic.Int32
 	var all sync.WaitGroup
-	for i := range strips {
+	for range min(runtime.GOMAXPROCS(0), n) {
 		all.Go(func() {
-			from, to := i*each*unit, min((i+1)*each*unit, p.Height)
-			for y := from; y < to; y += 2 {
-				p.toYCbCr(img, y)
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				errs[i] = e.refresh(p, i, i*e.rows, min((i+1)*e.rows, p.Height))
 			}
-			part := img.SubImage(image.Rect(0, from, p.Width, to))
-			errs[i] = jpeg.Encode(&strips[i], part, &jpeg.Options{Quality: jpegQuality})
 		})
 	}
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return joinJPEG(strips, p.Height, each*((p.Width+unit-1)/unit))
+	return e.join(p, e.rows, e.strips)
 }
 
-// joinJPEG makes one JPEG of strips of it, which have as many units as said,
-// but for the last.
-func joinJPEG(strips []bytes.Buffer, height, units int) ([]byte, error) {
+// refresh makes one strip, unless it is as it was. Different ones may be
+// refreshed at once.
+func (e *encoder) refresh(p Picture, i, from, to int) (err error) {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for y := from; y < to; y++ {
+		h.Write(p.Pix[y*p.Stride:][:4*p.Width])
+	}
+	sum := h.Sum64()
+	if e.strips[i].bytes != nil && e.sums[i] == sum {
+		return nil
+	}
+	e.strips[i], err = e.make(p, from, to)
+	e.sums[i] = sum
+	return err
+}
+
+// jpegQuality keeps small text readable.
+const jpegQuality = 85
+
+// unit is how many rows and columns of pixels are encoded together.
+const unit = 16
+
+// makeJPEG makes a JPEG of some rows, with colours at half the resolution.
+func makeJPEG(p Picture, from, to int) (strip, error) {
+	img := image.NewYCbCr(image.Rect(0, from, p.Width, to), image.YCbCrSubsampleRatio420)
+	for y := from; y < to; y += 2 {
+		p.toYCbCr(img, y, from)
+	}
+	var out bytes.Buffer
+	err := jpeg.Encode(&out, img, &jpeg.Options{Quality: jpegQuality})
+	return strip{bytes: out.Bytes()}, err
+}
+
+// joinJPEG makes one JPEG of strips of it, at restart markers, after which a
+// decoder begins anew (ITU-T T.81, E.1.4).
+func joinJPEG(p Picture, rows int, strips []strip) ([]byte, error) {
 	const startOfFrame, startOfScan, restartInterval, restart = 0xc0, 0xda, 0xdd, 0xd0
+	units := (rows + unit - 1) / unit * ((p.Width + unit - 1) / unit)
 	var out []byte
-	for i := range strips {
-		b := strips[i].Bytes()
-		scan := -1
+	for i, s := range strips {
+		b, scan := s.bytes, -1
 		for at := 2; at+4 <= len(b) && scan < 0; { // after the start of the image
 			size := 2 + int(binary.BigEndian.Uint16(b[at+2:]))
 			switch b[at+1] {
 			case startOfFrame:
-				binary.BigEndian.PutUint16(b[at+5:], uint16(height))
+				binary.BigEndian.PutUint16(b[at+5:], uint16(p.Height))
 			case startOfScan:
 				scan = at + size
 				if i == 0 {
@@ -98,18 +157,18 @@ func joinJPEG(strips []bytes.Buffer, height, units int) ([]byte, error) {
 	return append(out, 0xff, 0xd9), nil
 }
 
-// toYCbCr converts two rows, from an even one. The numbers are those of JFIF,
-// times 65536.
-func (p Picture) toYCbCr(img *image.YCbCr, y int) {
+// toYCbCr converts two rows, of which the first is even, of an image that begins
+// at row from. The numbers are those of JFIF, times 65536.
+func (p Picture) toYCbCr(img *image.YCbCr, y, from int) {
 	top := p.Pix[y*p.Stride:][:4*p.Width]
 	bottom, two := top, y+1 < p.Height
 	if two {
 		bottom = p.Pix[(y+1)*p.Stride:][:4*p.Width]
 	}
-	cb, cr := img.Cb[y/2*img.CStride:], img.Cr[y/2*img.CStride:]
-	lumaOf(img.Y[y*img.YStride:], top)
+	cb, cr := img.Cb[(y-from)/2*img.CStride:], img.Cr[(y-from)/2*img.CStride:]
+	lumaOf(img.Y[(y-from)*img.YStride:], top)
 	if two {
-		lumaOf(img.Y[(y+1)*img.YStride:], bottom)
+		lumaOf(img.Y[(y+1-from)*img.YStride:], bottom)
 	}
 	for x := 0; x < p.Width; x += 2 {
 		i, j := 4*x, 4*min(x+1, p.Width-1)
@@ -128,43 +187,30 @@ func lumaOf(out, row []byte) {
 	}
 }
 
-// inStrips does rows in as many strips as there are processors, and returns how
-// many that were; each but the last has an even number of rows.
-func inStrips(rows int, do func(strip, from, to int)) int {
-	n := max(min(runtime.GOMAXPROCS(0), rows/64), 1)
-	each := max((rows/n+1)&^1, 2)
-	n = (rows + each - 1) / each
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() { do(i, i*each, min((i+1)*each, rows)) })
-	}
-	all.Wait()
-	return n
-}
-
-// encodePNG makes a PNG of 24 bits a pixel. Package image/png takes several
-// times as long: it tries every filter for each row, on one processor. Here each
-// row is stored as its difference from the one above, which suits screens, and
-// strips are compressed side by side (RFC 1950 and 1951 let them be joined).
-func encodePNG(p Picture) ([]byte, error) {
-	strips, err := deflateStrips(p)
-	if err != nil {
-		return nil, err
-	}
-	var out bytes.Buffer
-	out.Grow(p.Width * p.Height / 4)
-	out.WriteString("\x89PNG\r\n\x1a\n")
+// joinPNG makes a PNG of 24 bits a pixel. Package image/png takes several times
+// as long: it tries every filter for each row, on one processor. Here each row is
+// stored as its difference from the one above, which suits screens (RFC 1950 and
+// 1951 let what is compressed be joined).
+func joinPNG(p Picture, rows int, strips []strip) ([]byte, error) {
 	header := binary.BigEndian.AppendUint32(nil, uint32(p.Width))
 	header = binary.BigEndian.AppendUint32(header, uint32(p.Height))
-	chunk(&out, "IHDR", append(header, 8, 2, 0, 0, 0)) // 8 bits of red, green and blue
-	sum := uint32(1)
-	data := []byte{0x78, 0x01} // deflate, a window of 32 KiB, fastest
+	size, sum := 0, uint32(1)
+	for i, s := range strips {
+		size += len(s.bytes)
+		sum = joinAdler(sum, s.sum, (min((i+1)*rows, p.Height)-i*rows)*(1+3*p.Width))
+	}
+	data := make([]byte, 0, size+100)
+	data = append(data, 0x78, 0x01) // deflate, a window of 32 KiB, fastest
 	for _, s := range strips {
-		data = append(data, s.deflated...)
-		sum = joinAdler(sum, s.sum, s.size)
+		data = append(data, s.bytes...)
 	}
 	data = append(data, 0x01, 0x00, 0x00, 0xff, 0xff) // an empty last block
-	chunk(&out, "IDAT", binary.BigEndian.AppendUint32(data, sum))
+	data = binary.BigEndian.AppendUint32(data, sum)
+	var out bytes.Buffer
+	out.Grow(size + 200)
+	out.WriteString("\x89PNG\r\n\x1a\n")
+	chunk(&out, "IHDR", append(header, 8, 2, 0, 0, 0)) // 8 bits of red, green and blue
+	chunk(&out, "IDAT", data)
 	chunk(&out, "IEND", nil)
 	return out.Bytes(), nil
 }
@@ -181,25 +227,6 @@ func chunk(out *bytes.Buffer, kind string, data []byte) {
 	out.Write(word[:])
 }
 
-// A strip is some rows of a picture, compressed.
-type strip struct {
-	deflated []byte
-	sum      uint32 // Adler-32 of what was compressed
-	size     int    // bytes of that
-	err      error
-}
-
-func deflateStrips(p Picture) ([]strip, error) {
-	all := make([]strip, p.Height)
-	n := inStrips(p.Height, func(i, from, to int) { all[i] = p.deflate(from, to) })
-	for _, s := range all[:n] {
-		if s.err != nil {
-			return nil, s.err
-		}
-	}
-	return all[:n], nil
-}
-
 // writers keeps compressors, which are large.
 var writers = sync.Pool{New: func() any {
 	w, err := flate.NewWriter(nil, flate.BestSpeed)
@@ -210,7 +237,7 @@ var writers = sync.Pool{New: func() any {
 }}
 
 // deflate compresses some rows, up to a place where others can follow.
-func (p Picture) deflate(from, to int) (s strip) {
+func deflate(p Picture, from, to int) (s strip, err error) {
 	var out bytes.Buffer
 	w := writers.Get().(*flate.Writer)
 	defer writers.Put(w)
@@ -218,21 +245,21 @@ func (p Picture) deflate(from, to int) (s strip) {
 	sum := adler32.New()
 	row := make([]byte, 1+3*p.Width)
 	for y := from; y < to; y++ {
-		p.filter(row, y)
+		p.filter(row, y, y > from)
 		sum.Write(row)
-		if _, s.err = w.Write(row); s.err != nil {
-			return s
+		if _, err := w.Write(row); err != nil {
+			return s, err
 		}
 	}
-	s.err = w.Flush()
-	s.deflated, s.sum, s.size = out.Bytes(), sum.Sum32(), (to-from)*len(row)
-	return s
+	err = w.Flush()
+	return strip{out.Bytes(), sum.Sum32()}, err
 }
 
-// filter makes what a PNG has of row y: a type, and differences from the row above.
-func (p Picture) filter(out []byte, y int) {
+// filter makes what a PNG has of row y: a type, and the pixels, or their
+// differences from the row above.
+func (p Picture) filter(out []byte, y int, differences bool) {
 	row := p.Pix[y*p.Stride:][:4*p.Width]
-	if y == 0 {
+	if !differences {
 		out[0] = 0
 		for i, o := 0, out[1:]; len(o) >= 3; i, o = i+4, o[3:] {
 			o[0], o[1], o[2] = row[i+2], row[i+1], row[i]

@@ -37,7 +37,7 @@ func screenLike(w, h int) Picture {
 func TestAPNGHasEveryPixel(t *testing.T) {
 	for _, size := range [][2]int{{1920, 1080}, {1, 1}, {7, 131}, {3, 129}} {
 		p := screenLike(size[0], size[1])
-		b, err := encodePNG(p)
+		b, err := newPNG().encode(p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestAJPEGLooksLikeThePicture(t *testing.T) {
 				p.Pix[y*p.Stride+x] = byte(40 + 50*(x%4) + 90*(y/32%2))
 			}
 		}
-		b, err := encodeJPEG(p)
+		b, err := newJPEG().encode(p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,6 +84,29 @@ func TestAJPEGLooksLikeThePicture(t *testing.T) {
 	}
 }
 
+func TestWhatHasChangedIsMadeAnew(t *testing.T) {
+	for name, make := range map[string]func() *encoder{"png": newPNG, "jpeg": newJPEG} {
+		e := make()
+		p := screenLike(640, 480)
+		check := func(what string) {
+			t.Helper()
+			got, err := e.encode(p)
+			want, fresh := make().encode(p)
+			if err != nil || fresh != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s, %s: not what a fresh encoder makes (%v, %v)", name, what, err, fresh)
+			}
+		}
+		check("the first")
+		check("the same again")
+		for _, y := range []int{0, 31, 32, 63, 64, 479} {
+			p.Pix[y*p.Stride+4*639+2] ^= 0x80
+			check("one pixel has changed")
+		}
+		p = screenLike(480, 640)
+		check("another size")
+	}
+}
+
 func TestChecksumsOfPiecesAreJoined(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	data := make([]byte, 300_000)
@@ -100,9 +123,12 @@ func TestChecksumsOfPiecesAreJoined(t *testing.T) {
 
 func BenchmarkEncode(b *testing.B) {
 	p := screenLike(1920, 1080)
-	for name, encode := range map[string]encoder{
-		"png":  encodePNG,
-		"jpeg": encodeJPEG,
+	samePNG, sameJPEG := newPNG(), newJPEG()
+	for name, encode := range map[string]func(Picture) ([]byte, error){
+		"png":       func(p Picture) ([]byte, error) { return newPNG().encode(p) },
+		"jpeg":      func(p Picture) ([]byte, error) { return newJPEG().encode(p) },
+		"png-same":  samePNG.encode,
+		"jpeg-same": sameJPEG.encode,
 		"png-image": func(p Picture) ([]byte, error) {
 			img := image.NewRGBA(image.Rect(0, 0, p.Width, p.Height))
 			for y := range p.Height {

@@ -145,6 +145,17 @@ from ._common.results import (
     SessionResumeResult,
     SessionStatusResult,
 )
+from ._common.screen import (
+    Control,
+    ControlEvent,
+    ControlResult,
+    Help,
+    HelpResult,
+    Recording,
+    RecordingListResult,
+    RecordingResult,
+    RecordingSpec,
+)
 from ._common.transfer import DownloadResult, UploadResult
 from ._common.version import VERSION as __version__
 from ._common.watch import WatchThread
@@ -221,6 +232,9 @@ __all__ = [
     "ContextStatusData",
     "ContextSync",
     "ContextSyncResult",
+    "Control",
+    "ControlEvent",
+    "ControlResult",
     "CreateSessionParams",
     "DeletePolicy",
     "DeleteResult",
@@ -261,6 +275,8 @@ __all__ = [
     "GitNotARepoError",
     "GitNotFoundError",
     "GitStatusResult",
+    "Help",
+    "HelpResult",
     "InstalledApp",
     "InstalledAppListResult",
     "KeyCode",
@@ -277,6 +293,10 @@ __all__ = [
     "OssError",
     "Process",
     "ProcessListResult",
+    "Recording",
+    "RecordingListResult",
+    "RecordingResult",
+    "RecordingSpec",
     "RecyclePolicy",
     "Response",
     "ScreenshotResult",

@@ -28,18 +28,25 @@ const (
 const unasked = 30 * time.Millisecond
 
 // settleManager returns when the window manager has dealt with what came before.
+//
+// What it answers is of no interest, but that it does, of which an event tells.
 func (s *Screen) settleManager(ctx context.Context) error {
-	extents := s.atoms["_NET_FRAME_EXTENTS"]
-	xproto.DeleteProperty(s.x, s.own, extents)
+	s.mu.Lock()
+	answered := s.answered
+	s.mu.Unlock()
 	s.tell(s.own, "_NET_REQUEST_FRAME_EXTENTS")
-	_, err := s.await(ctx, managerWithin, func() (bool, error) {
-		r, err := xproto.GetProperty(s.x, false, s.own, extents, xproto.GetPropertyTypeAny, 0, 4).Reply()
-		if err != nil {
-			return false, s.failed(err, "the window manager")
-		}
-		return r.Format != 0, nil
-	})
-	return err
+	over := time.NewTimer(managerWithin)
+	defer over.Stop()
+	select {
+	case <-answered:
+		return nil
+	case <-over.C:
+		return nil
+	case <-s.gone:
+		return errGone
+	case <-ctx.Done():
+		return timedOut(ctx)
+	}
 }
 
 // settle returns when the window manager, and then the program of the active
@@ -59,12 +66,12 @@ func (s *Screen) settle(ctx context.Context, limit time.Duration) error {
 func (s *Screen) ping(ctx context.Context, w xproto.Window, limit time.Duration) error {
 	over := time.NewTimer(limit)
 	defer over.Stop()
-	protocols, err := s.atomsOf(w, "WM_PROTOCOLS")
+	answers, err := s.answersPings(w)
 	if err != nil {
 		return nil // it is gone, and so has dealt with everything
 	}
 	var pong chan struct{}
-	if protocols[s.atoms["_NET_WM_PING"]] {
+	if answers {
 		var forget func()
 		pong, forget = s.sendPing(w)
 		defer forget()
@@ -81,6 +88,28 @@ func (s *Screen) ping(ctx context.Context, w xproto.Window, limit time.Duration)
 	case <-ctx.Done():
 		return timedOut(ctx)
 	}
+}
+
+// answersPings reports whether a window says that it answers pings. Of the active
+// window it is asked once.
+func (s *Screen) answersPings(w xproto.Window) (bool, error) {
+	s.mu.Lock()
+	front := s.front
+	s.mu.Unlock()
+	if front.known && front.window == w && front.answers {
+		return true, nil
+	}
+	protocols, err := s.atomsOf(w, "WM_PROTOCOLS")
+	if err != nil {
+		return false, err
+	}
+	answers := protocols[s.atoms["_NET_WM_PING"]]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.front.known && s.front.window == w {
+		s.front.answers = answers
+	}
+	return answers, nil
 }
 
 // sendPing pings a window; the channel is closed when it answers.

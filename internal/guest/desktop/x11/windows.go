@@ -51,16 +51,29 @@ func (s *Screen) atomsOf(w xproto.Window, name string) (map[xproto.Atom]bool, er
 	return set, nil
 }
 
-// activeID is the active window, 0 if there is none.
+// activeID is the active window, 0 if there is none. It is asked for when it has
+// changed.
 func (s *Screen) activeID() (xproto.Window, error) {
+	s.mu.Lock()
+	seen := s.front
+	s.mu.Unlock()
+	if seen.known {
+		return seen.window, nil
+	}
 	r, err := s.property(s.root, "_NET_ACTIVE_WINDOW", 1).Reply()
 	if err != nil {
 		return 0, s.failed(err, "the active window")
 	}
 	if list := words(r); len(list) > 0 {
-		return xproto.Window(list[0]), nil
+		seen.window = xproto.Window(list[0])
 	}
-	return 0, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.front.changes == seen.changes {
+		seen.known = true
+		s.front = seen
+	}
+	return seen.window, nil
 }
 
 // managed is the windows of applications, the lowest first.

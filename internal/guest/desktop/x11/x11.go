@@ -44,8 +44,10 @@ type Screen struct {
 	width, height int           // guarded by mu
 	changed       chan struct{} // closed at the next event; guarded by mu
 	pongs         map[uint32]chan struct{}
-	pings         uint32 // sent so far; guarded by mu
-	focus         focus  // guarded by mu
+	pings         uint32        // sent so far; guarded by mu
+	focus         focus         // guarded by mu
+	answered      chan struct{} // closed when the window manager answers next; guarded by mu
+	front         front         // guarded by mu
 }
 
 var _ desktop.Screen = (*Screen)(nil)
@@ -65,7 +67,7 @@ func Open(display string) (*Screen, error) {
 		x: x, root: setup.Root, depth: setup.RootDepth,
 		width: int(setup.WidthInPixels), height: int(setup.HeightInPixels),
 		gone: make(chan struct{}), acting: make(chan struct{}, 1),
-		changed: make(chan struct{}), pongs: map[uint32]chan struct{}{},
+		changed: make(chan struct{}), answered: make(chan struct{}), pongs: map[uint32]chan struct{}{},
 	}
 	if err := s.prepare(); err != nil {
 		x.Close()
@@ -106,6 +108,14 @@ func (s *Screen) prepare() (err error) {
 	return s.keys.read(s.x)
 }
 
+// A front is the active window as it was last seen.
+type front struct {
+	changes int // how often it changed
+	known   bool
+	window  xproto.Window
+	answers bool // it answers pings
+}
+
 // Size implements desktop.Screen.
 func (s *Screen) Size() (width, height int) {
 	s.mu.Lock()
@@ -144,14 +154,25 @@ func (s *Screen) heed(event xgb.Event) {
 	case xproto.ClientMessageEvent:
 		s.heardLocked(e)
 	case xproto.PropertyNotifyEvent:
-		if e.Window == s.root && e.Atom == s.atoms["_NET_ACTIVE_WINDOW"] && s.focus.on {
-			go s.guardFocus()
-		}
+		s.heedPropertyLocked(e)
 	case nil:
 		return // an error, which belongs to nobody
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+func (s *Screen) heedPropertyLocked(e xproto.PropertyNotifyEvent) {
+	switch {
+	case e.Window == s.own && e.Atom == s.atoms["_NET_FRAME_EXTENTS"]:
+		close(s.answered)
+		s.answered = make(chan struct{})
+	case e.Window == s.root && e.Atom == s.atoms["_NET_ACTIVE_WINDOW"]:
+		s.front = front{changes: s.front.changes + 1}
+		if s.focus.on {
+			go s.guardFocus()
+		}
+	}
 }
 
 // act has the screen to itself until the returned function is called.

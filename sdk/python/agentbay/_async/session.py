@@ -32,6 +32,7 @@ from .context_manager import AsyncContextManager
 from .files import AsyncFileSystem
 from .git import AsyncGit
 from .looks import looks
+from .screen import AsyncScreen
 from .socket import AsyncSocket, SocketError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _DELETE_TIMEOUT = 300.0
 _LONGEST_PAUSE = 1.0
 
 
-class AsyncSession:
+class AsyncSession(AsyncScreen):
     """One isolated machine. As a context manager it is deleted at the end."""
 
     def __init__(self, agent_bay: AsyncAgentBay, session_id: str) -> None:

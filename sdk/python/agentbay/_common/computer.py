@@ -145,7 +145,10 @@ def parse_object(answer: McpToolResult) -> OperationResult:
 def parse_windows(answer: McpToolResult) -> WindowListResult:
     """A tool's answer that is a list of windows."""
     return _parsed(
-        answer, list, lambda data: WindowListResult(answer.request_id, True, [_window(w) for w in data]), WindowListResult
+        answer,
+        list,
+        lambda data: WindowListResult(answer.request_id, True, [_window(w) for w in data]),
+        WindowListResult,
     )
 
 
@@ -161,7 +164,8 @@ def parse_apps(answer: McpToolResult) -> InstalledAppListResult:
 
     def read(data: list[dict[str, Any]]) -> InstalledAppListResult:
         apps = [
-            InstalledApp(str(a["name"]), str(a["start_cmd"]), a.get("stop_cmd"), a.get("work_directory")) for a in data
+            InstalledApp(str(a["name"]), str(a["start_cmd"]), a.get("stop_cmd"), a.get("work_directory"))
+            for a in data
         ]
         return InstalledAppListResult(answer.request_id, True, apps)
 
@@ -204,7 +208,9 @@ def parse_screenshot(answer: McpToolResult, mime_type: str) -> ScreenshotResult:
 ResultT = TypeVar("ResultT")
 
 
-def _parsed(answer: McpToolResult, kind: type, read: Callable[[Any], ResultT], result: Callable[..., ResultT]) -> ResultT:
+def _parsed(
+    answer: McpToolResult, kind: type, read: Callable[[Any], ResultT], result: Callable[..., ResultT]
+) -> ResultT:
     """What read makes of the answer's JSON, or a result that says why not."""
     if not answer.success:
         return result(request_id=answer.request_id, success=False, error_message=answer.error_message)

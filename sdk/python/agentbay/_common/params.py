@@ -7,6 +7,7 @@ from dataclasses import InitVar, dataclass, field, fields
 from enum import Enum
 from typing import Any
 
+from .screen import RecordingSpec
 from .version import VERSION
 
 
@@ -324,7 +325,9 @@ class CreateSessionParams:
     """What session to create.
 
     image_id defaults to linux_latest. A session is released once it has been
-    idle for idle_release_timeout seconds, by default 300.
+    idle for idle_release_timeout seconds, by default 300. While a person has
+    control of its screen, the agent's input is refused, or waits if on_take_over
+    is "wait". With record the screen is recorded from the start.
     """
 
     labels: dict[str, str] | None = None
@@ -339,6 +342,8 @@ class CreateSessionParams:
     framework: str | None = None
     load_skills: bool | None = None
     skill_names: list[str] | None = None
+    on_take_over: str | None = None
+    record: RecordingSpec | bool | None = None
 
     def __post_init__(self) -> None:
         self.labels = self.labels or {}
@@ -357,8 +362,14 @@ class CreateSessionParams:
             "ExtraConfigs": self.extra_configs.to_wire() if self.extra_configs else None,
             "LoadSkill": self.load_skills or None,
             "Skills": self.skill_names or None,
+            "OnTakeOver": self.on_take_over or None,
+            "Record": self._recording(),
             "SdkStats": _sdk_stats(self.framework or ""),
         }
+
+    def _recording(self) -> dict[str, int] | None:
+        spec = RecordingSpec() if self.record is True else self.record
+        return spec.to_wire() if spec else None
 
     def mounts(self) -> list[ContextSync]:
         """Every context that is mounted, that of the browser included."""

@@ -150,7 +150,9 @@ class Computer:
         args = {"start_menu": start_menu, "desktop": desktop, "ignore_system_app": ignore_system_apps}
         return parse_apps(self.session._call("get_installed_apps", args))
 
-    def start_app(self, start_cmd: str, work_directory: str = "", activity: str = "") -> ProcessListResult:
+    def start_app(
+        self, start_cmd: str, work_directory: str = "", activity: str = ""
+    ) -> ProcessListResult:
         """Start an application by its command line or name.
 
         It returns once there is a window, whose process comes first, or when a

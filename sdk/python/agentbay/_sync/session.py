@@ -33,6 +33,7 @@ from .context_manager import ContextManager
 from .files import FileSystem
 from .git import Git
 from .looks import looks
+from .screen import Screen
 from .socket import Socket, SocketError
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _DELETE_TIMEOUT = 300.0
 _LONGEST_PAUSE = 1.0
 
 
-class Session:
+class Session(Screen):
     """One isolated machine. As a context manager it is deleted at the end."""
 
     def __init__(self, agent_bay: AgentBay, session_id: str) -> None:

@@ -15,6 +15,12 @@ import pytest
 
 from agentbay import AgentBay, Context, CreateSessionParams, Session
 
+KEYS = os.environ.get("AGENTBAY_WORKER_API_KEYS", "").split()
+"""Keys of tests that run side by side: each sees only what is its own."""
+
+if KEYS and (worker := os.environ.get("PYTEST_XDIST_WORKER", "")):
+    os.environ["AGENTBAY_API_KEY"] = KEYS[int(worker.removeprefix("gw"))]
+
 MISSING = [name for name in ("AGENTBAY_ENDPOINT", "AGENTBAY_API_KEY") if not os.environ.get(name)]
 
 
