@@ -118,6 +118,8 @@ func (s *Session) run(ready chan<- error) {
 func (s *Session) once(up func()) error {
 	ctx, cancel := context.WithCancel(s.ctx)
 	defer cancel()
+	drawn := make(chan []byte, 1)
+	go func() { drawn <- wallpaper(s.config.Width, s.config.Height) }() // while the X server starts
 	server, display, err := s.serve(ctx)
 	if err != nil {
 		return err
@@ -135,7 +137,7 @@ func (s *Session) once(up func()) error {
 	for _, argv := range s.config.Programs {
 		programs.Go(func() { keep(ctx, argv, env) })
 	}
-	if err := screen.paint(); err != nil {
+	if err := screen.paint(<-drawn); err != nil {
 		return fmt.Errorf("the wallpaper cannot be painted: %w", err)
 	}
 	if err := screen.managedWithin(ctx, managerStart); err != nil {
@@ -156,19 +158,25 @@ func (s *Session) once(up func()) error {
 // managerStart is how long a window manager may take to start.
 const managerStart = 30 * time.Second
 
-// managedWithin waits until a window manager runs and answers.
+// managedWithin waits until a window manager runs and answers. While it starts it
+// drops what it is asked, so it is asked again whenever something has happened.
 func (s *Screen) managedWithin(ctx context.Context, limit time.Duration) error {
+	s.mu.Lock()
+	answered := s.answered
+	s.mu.Unlock()
 	ok, err := s.await(ctx, limit, func() (bool, error) {
-		r, err := s.property(s.root, "_NET_SUPPORTING_WM_CHECK", 1).Reply()
-		return len(words(r)) > 0, err
+		select {
+		case <-answered:
+			return true, nil
+		default:
+			s.askManager()
+			return false, nil
+		}
 	})
-	if err != nil {
-		return err
+	if err == nil && !ok {
+		err = errors.New("the window manager does not start")
 	}
-	if !ok {
-		return errors.New("the window manager does not start")
-	}
-	return s.settleManager(ctx)
+	return err
 }
 
 // A program is a process of the desktop.

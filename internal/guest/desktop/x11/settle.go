@@ -34,7 +34,7 @@ func (s *Screen) settleManager(ctx context.Context) error {
 	s.mu.Lock()
 	answered := s.answered
 	s.mu.Unlock()
-	s.tell(s.own, "_NET_REQUEST_FRAME_EXTENTS")
+	s.askManager()
 	over := time.NewTimer(managerWithin)
 	defer over.Stop()
 	select {
@@ -48,6 +48,9 @@ func (s *Screen) settleManager(ctx context.Context) error {
 		return timedOut(ctx)
 	}
 }
+
+// askManager asks for what a window manager is to answer.
+func (s *Screen) askManager() { s.tell(s.own, "_NET_REQUEST_FRAME_EXTENTS") }
 
 // settle returns when the window manager, and then the program of the active
 // window, have dealt with what came before.

@@ -3,6 +3,7 @@ package x11
 import (
 	"encoding/binary"
 	"math"
+	"sync"
 
 	"github.com/jezek/xgb/shm"
 	"github.com/jezek/xgb/xproto"
@@ -18,9 +19,27 @@ var (
 	glow        = colour{0.290, 0.420, 0.640}
 )
 
+// wallpaper draws one for a screen.
+func wallpaper(w, h int) []byte {
+	b := make([]byte, 4*w*h)
+	var all sync.WaitGroup
+	for i := range wallpaperParts {
+		from, to := h*i/wallpaperParts, h*(i+1)/wallpaperParts
+		all.Go(func() { gradient(b[4*w*from:], w, h, from, to) })
+	}
+	all.Wait()
+	return b
+}
+
+// wallpaperParts is how many parts of one are drawn side by side.
+const wallpaperParts = 4
+
 // paint puts the wallpaper on the root window, and tells panels where it is.
-func (s *Screen) paint() error {
+func (s *Screen) paint(picture []byte) error {
 	w, h := s.Size()
+	if len(picture) != 4*w*h {
+		picture = wallpaper(w, h)
+	}
 	pix, err := xproto.NewPixmapId(s.x)
 	if err != nil {
 		return err
@@ -37,10 +56,10 @@ func (s *Screen) paint() error {
 	s.shots.busy <- struct{}{}
 	defer func() { <-s.shots.busy }()
 	if s.shots.able && s.shots.room(s, 4*w*h) == nil {
-		gradient(s.shots.bytes, w, h, 0, h)
+		copy(s.shots.bytes, picture)
 		err = shm.PutImageChecked(s.x, xproto.Drawable(pix), gc, uint16(w), uint16(h), 0, 0, uint16(w), uint16(h), 0, 0, s.depth, xproto.ImageFormatZPixmap, 0, s.shots.seg, 0).Check()
 	} else {
-		err = s.putRows(pix, gc, w, h)
+		err = s.putRows(pix, gc, w, h, picture)
 	}
 	if err != nil {
 		return err
@@ -55,13 +74,12 @@ func (s *Screen) paint() error {
 }
 
 // putRows sends the wallpaper in requests as long as X allows.
-func (s *Screen) putRows(pix xproto.Pixmap, gc xproto.Gcontext, w, h int) error {
+func (s *Screen) putRows(pix xproto.Pixmap, gc xproto.Gcontext, w, h int, picture []byte) error {
 	const longest = 200 << 10
 	each := max(longest/(4*w), 1)
 	for y := 0; y < h; y += each {
 		n := min(each, h-y)
-		b := make([]byte, 4*w*n)
-		gradient(b, w, h, y, y+n)
+		b := picture[4*w*y : 4*w*(y+n)]
 		err := xproto.PutImageChecked(s.x, xproto.ImageFormatZPixmap, xproto.Drawable(pix), gc, uint16(w), uint16(n), 0, int16(y), 0, s.depth, b).Check()
 		if err != nil {
 			return err
