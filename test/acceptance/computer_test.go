@@ -84,7 +84,7 @@ func (d desk) clear() {
 	apps, err := d.VisibleApps(d.Context())
 	d.must(err)
 	for _, a := range apps {
-		d.must(d.StopPID(d.Context(), a.PID))
+		d.StopPID(d.Context(), a.PID) // which may have ended meanwhile
 	}
 	d.eventually("no window is left", func() bool {
 		w, err := d.Windows(d.Context())
