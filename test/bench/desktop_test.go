@@ -39,10 +39,17 @@ func BenchmarkDesktop(b *testing.B) {
 				return s.Command("ffmpeg -loglevel error -y -f x11grab -video_size 1920x1080 -i :0 -frames:v 1 /tmp/shot.png").Run(b.Context())
 			},
 		}
-		for _, name := range []string{"click", "windows", "png", "jpeg", "url", "type", "ffmpeg"} {
+		// Before a picture of a changed screen, the editor is maximized or restored:
+		// most of the screen is another then.
+		before := map[string]func(){"png-changed": flip(b, c), "jpeg-changed": flip(b, c)}
+		calls["png-changed"], calls["jpeg-changed"] = calls["png"], calls["jpeg"]
+		for _, name := range []string{"click", "windows", "png", "png-changed", "jpeg", "jpeg-changed", "url", "type", "ffmpeg"} {
 			b.Run(name+"/"+tier, func(b *testing.B) {
 				var t times
 				for b.Loop() {
+					if prepare := before[name]; prepare != nil {
+						prepare()
+					}
 					t.measure(func() {
 						if err := calls[name](); err != nil {
 							b.Fatal(err)
@@ -52,6 +59,26 @@ func BenchmarkDesktop(b *testing.B) {
 				t.report(b)
 			})
 		}
+	}
+}
+
+// flip maximizes the active window, and restores it the next time.
+func flip(b *testing.B, c agentbay.Computer) func() {
+	large := false
+	return func() {
+		w, err := c.ActiveWindow(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		if large = !large; large {
+			err = c.Maximize(b.Context(), w.ID)
+		} else {
+			err = c.Restore(b.Context(), w.ID)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond) // for which there is no event: the program paints
 	}
 }
 

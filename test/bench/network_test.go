@@ -60,7 +60,6 @@ func tun(name, address string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := os.NewFile(uintptr(fd), "/dev/net/tun")
 	request, err := unix.NewIfreq(name)
 	if err == nil {
 		request.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
@@ -72,11 +71,10 @@ func tun(name, address string) (*os.File, error) {
 		}
 	}
 	if err != nil {
-		f.Close()
+		unix.Close(fd)
 		return nil, err
 	}
-	// Opened once more, so that the runtime waits for it as it does for sockets.
-	return f, nil
+	return os.NewFile(uintptr(fd), name), nil // not before it is a device, or it cannot be waited for
 }
 
 // elsewhere is a network namespace with one TUN device, and a way to dial in it.

@@ -29,6 +29,7 @@ type watcher interface {
 	pointer(x, y int, buttons byte) // as RFB has buttons
 	updates() <-chan update         // every change of the picture, once it has arrived whole
 	received() int64                // bytes until now
+	close()
 }
 
 // An update is a change of the picture.
@@ -53,6 +54,7 @@ type vncWatcher struct {
 	in   *bufio.Reader
 	got  chan update
 	read atomic.Int64
+	over atomic.Bool
 }
 
 // watch opens a session's page over a network.
@@ -73,7 +75,7 @@ func watch(b *testing.B, on *live.Bay, s *agentbay.Session, way dial) watcher {
 	client := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return way(ctx, port) },
 	}}
-	open := func(part string) net.Conn {
+	open := func(part string, kind websocket.MessageType) net.Conn {
 		address := fmt.Sprintf("ws://%s%s%s?viewer=%s", page.Host, page.Path, part, strings.Repeat("v", 40))
 		ws, _, err := websocket.Dial(b.Context(), address, &websocket.DialOptions{HTTPClient: client})
 		if err != nil {
@@ -81,11 +83,11 @@ func watch(b *testing.B, on *live.Bay, s *agentbay.Session, way dial) watcher {
 		}
 		b.Cleanup(func() { ws.CloseNow() })
 		ws.SetReadLimit(-1)
-		return websocket.NetConn(b.Context(), ws, websocket.MessageBinary)
+		return websocket.NetConn(b.Context(), ws, kind)
 	}
-	seat := open("control")
+	seat := open("control", websocket.MessageText)
 	go io.Copy(io.Discard, seat)
-	w := &vncWatcher{b: b, conn: open("screen"), got: make(chan update, 10_000)}
+	w := &vncWatcher{b: b, conn: open("screen", websocket.MessageBinary), got: make(chan update, 10_000)}
 	w.in = bufio.NewReaderSize(counting{w.conn, &w.read}, 256<<10)
 	if err := w.greet(); err != nil {
 		b.Fatal(err)
@@ -104,6 +106,11 @@ func (c counting) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n.Add(int64(n))
 	return n, err
+}
+
+func (w *vncWatcher) close() {
+	w.over.Store(true)
+	w.conn.Close()
 }
 
 func (w *vncWatcher) received() int64        { return w.read.Load() }
@@ -209,7 +216,7 @@ func (w *vncWatcher) listen() {
 			err = fmt.Errorf("message %d", kind)
 		}
 		if err != nil {
-			if w.b.Context().Err() == nil {
+			if !w.over.Load() {
 				w.b.Errorf("the live view: %v", err)
 			}
 			return

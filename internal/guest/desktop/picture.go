@@ -34,7 +34,7 @@ type strip struct {
 }
 
 func newPNG() *encoder  { return &encoder{format: format{"image/png", 64, deflate, joinPNG}} }
-func newJPEG() *encoder { return &encoder{format: format{"image/jpeg", 544, makeJPEG, joinJPEG}} }
+func newJPEG() *encoder { return &encoder{format: format{"image/jpeg", 32, makeJPEG, joinJPEG}} }
 
 // encoder is the one of a format.
 func (d *Desktop) encoder(name string) (*encoder, error) {
@@ -114,9 +114,12 @@ const unit = 16
 
 // makeJPEG makes a JPEG of some rows, with colours at half the resolution.
 func makeJPEG(p Picture, from, to int) (strip, error) {
-	img := image.NewYCbCr(image.Rect(0, from, p.Width, to), image.YCbCrSubsampleRatio420)
-	for y := from; y < to; y += 2 {
-		p.toYCbCr(img, y, from)
+	img := image.NewRGBA(image.Rect(0, from, p.Width, to))
+	for y := from; y < to; y++ {
+		row, out := p.Pix[y*p.Stride:][:4*p.Width], img.Pix[(y-from)*img.Stride:][:4*p.Width]
+		for i := 0; i+3 < len(row); i += 4 {
+			out[i], out[i+1], out[i+2], out[i+3] = row[i+2], row[i+1], row[i], 0xff
+		}
 	}
 	var out bytes.Buffer
 	err := jpeg.Encode(&out, img, &jpeg.Options{Quality: jpegQuality})
@@ -155,36 +158,6 @@ func joinJPEG(p Picture, rows int, strips []strip) ([]byte, error) {
 		out = append(out, b[scan:len(b)-2]...) // but for the end of the image
 	}
 	return append(out, 0xff, 0xd9), nil
-}
-
-// toYCbCr converts two rows, of which the first is even, of an image that begins
-// at row from. The numbers are those of JFIF, times 65536.
-func (p Picture) toYCbCr(img *image.YCbCr, y, from int) {
-	top := p.Pix[y*p.Stride:][:4*p.Width]
-	bottom, two := top, y+1 < p.Height
-	if two {
-		bottom = p.Pix[(y+1)*p.Stride:][:4*p.Width]
-	}
-	cb, cr := img.Cb[(y-from)/2*img.CStride:], img.Cr[(y-from)/2*img.CStride:]
-	lumaOf(img.Y[(y-from)*img.YStride:], top)
-	if two {
-		lumaOf(img.Y[(y+1-from)*img.YStride:], bottom)
-	}
-	for x := 0; x < p.Width; x += 2 {
-		i, j := 4*x, 4*min(x+1, p.Width-1)
-		b := int32(top[i]) + int32(top[j]) + int32(bottom[i]) + int32(bottom[j])
-		g := int32(top[i+1]) + int32(top[j+1]) + int32(bottom[i+1]) + int32(bottom[j+1])
-		r := int32(top[i+2]) + int32(top[j+2]) + int32(bottom[i+2]) + int32(bottom[j+2])
-		cb[x/2] = byte(min(max((-11056*r-21712*g+32768*b+(257<<17))>>18, 0), 255))
-		cr[x/2] = byte(min(max((32768*r-27440*g-5328*b+(257<<17))>>18, 0), 255))
-	}
-}
-
-func lumaOf(out, row []byte) {
-	for x := 0; 4*x+2 < len(row); x++ {
-		b, g, r := uint32(row[4*x]), uint32(row[4*x+1]), uint32(row[4*x+2])
-		out[x] = byte((19595*r + 38470*g + 7471*b + 1<<15) >> 16)
-	}
 }
 
 // joinPNG makes a PNG of 24 bits a pixel. Package image/png takes several times
