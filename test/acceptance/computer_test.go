@@ -206,6 +206,11 @@ func recordings(d desk) {
 		d.Errorf("a second recording: %v, want Conflict", err)
 	}
 	d.must(d.Type(d.Context(), strings.Repeat("recorded ", 50)))
+	d.eventually("the editor paints what was typed", func() bool { return darkPixels(d.picture(), w) > 200 })
+	for range 2 { // whatever was being written then is not all that comes
+		size := d.recorded()
+		d.eventually("the video becomes longer", func() bool { return d.recorded() > size })
+	}
 	before := time.Now()
 	r, err := d.session.StopRecording(d.Context())
 	d.must(err)
@@ -236,6 +241,14 @@ func recordings(d desk) {
 	if _, err := d.session.StopRecording(d.Context()); !errors.Is(err, agentbay.Conflict) {
 		d.Errorf("stopped again: %v, want Conflict", err)
 	}
+}
+
+// recorded is how long the last video is.
+func (d desk) recorded() int64 {
+	d.Helper()
+	all, err := d.session.Recordings(d.Context())
+	d.must(err)
+	return all[len(all)-1].Bytes
 }
 
 // darkPixels counts the dark pixels in the middle of a window.

@@ -107,7 +107,7 @@ func Receive(r io.Reader, file io.WriterAt, max int64, written func(n int) error
 			return readOutcome(r, n)
 		}
 		// An index is written twice at most: room for it, and then itself.
-		if total += int64(n); at < 0 || n > maxPiece || at > max-int64(n) || total > 2*max {
+		if total += int64(n); at < 0 || n == 0 || n > maxPiece || at > max-int64(n) || total > 2*max {
 			return Outcome{}, errNonsense
 		}
 		buf = append(buf[:0], make([]byte, n)...)

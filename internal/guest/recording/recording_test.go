@@ -207,6 +207,7 @@ func TestNothingIsKeptBeyondWhatMayBe(t *testing.T) {
 		"half a piece":     piece(0, 100)[:50],
 		"half a head":      {0, 0},
 		"nothing":          nil,
+		"empty pieces":     piece(0, 0),
 		"place overflowed": piece(1<<63-10, 100),
 	} {
 		var m memory
