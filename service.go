@@ -290,6 +290,15 @@ func (c *Client) RequestHelp(ctx context.Context, id SessionID, message string) 
 	return &h, nil
 }
 
+// BrowserLink implements [Service].
+func (c *Client) BrowserLink(ctx context.Context, id SessionID) (string, error) {
+	var link struct {
+		URL string `json:"Url"`
+	}
+	_, err := c.rpc(ctx, "GetCdpLink", sessionParam(id), &link)
+	return link.URL, err
+}
+
 // StartRecording implements [Service].
 func (c *Client) StartRecording(ctx context.Context, id SessionID, spec RecordingSpec) (*Recording, error) {
 	params := sessionParam(id)

@@ -156,6 +156,14 @@ type Service interface {
 	// Invalid: the message is empty.
 	RequestHelp(ctx context.Context, id SessionID, message string) (*Help, error)
 
+	// BrowserLink opens the session's browser, unless it is open, and returns the
+	// address of its DevTools, a WebSocket, which whoever has it can dial until the
+	// browser ends. tool.OpenBrowser opens it with options.
+	//
+	// Invalid: the session's image has no browser.
+	// Unavailable: it does not open.
+	BrowserLink(ctx context.Context, id SessionID) (url string, err error)
+
 	// StartRecording records the session's screen until StopRecording, the end of
 	// the session or the end of the room for it. It returns when the first picture
 	// is in the video.

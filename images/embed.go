@@ -10,14 +10,13 @@ import "embed"
 
 // Recipes is every folder of an official image.
 //
-//go:embed base code linux
+//go:embed base browser code linux
 var Recipes embed.FS
 
 // Elsewhere names images that agents ask for and that this release does not
 // have, so that asking for one is told apart from a misspelling.
 var Elsewhere = []string{
 	"aio-ubuntu-2404",
-	"browser_latest",
 	"mobile-use-android-12-gw",
 	"mobile-use-android-14",
 	"mobile_latest",

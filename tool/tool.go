@@ -37,6 +37,7 @@ const (
 	Files   Family = "files"
 	Code    Family = "code"
 	Desktop Family = "desktop" // a screen with windows, mouse and keyboard
+	Browser Family = "browser" // Chromium on that screen
 )
 
 // A Call names a tool and its arguments, a JSON object.

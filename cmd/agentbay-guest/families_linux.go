@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/agentbay/agentbay/internal/guest"
+	"github.com/agentbay/agentbay/internal/guest/browser"
 	"github.com/agentbay/agentbay/internal/guest/code"
 	"github.com/agentbay/agentbay/internal/guest/desktop"
 	"github.com/agentbay/agentbay/internal/guest/desktop/x11"
@@ -19,7 +20,12 @@ func addSystemFamilies(all map[tool.Family]family, c config) {
 	kernels := code.New(code.Config{Dir: c.dir})
 	all[tool.Code] = family{register: kernels.Register, warm: func() { kernels.Warm(c.warm...) }}
 	all[tool.Desktop] = desktopFamily(c)
+	chromium := &browser.Browser{Program: "chromium", Profile: browserProfile, Port: guest.BrowserPort, Env: os.Environ()}
+	all[tool.Browser] = family{register: chromium.Register}
 }
+
+// browserProfile is where clients mount contexts that keep a browser's data.
+const browserProfile = "/tmp/agentbay_browser"
 
 // desktopFamily is the screen of a session: its tools work as soon as the desktop
 // is there, which the guest waits for before it is ready.

@@ -38,3 +38,7 @@ const ScreenPort = 47601
 // RecordPort is the TCP port of a session's loopback where its screen is recorded
 // for who connects (package recording).
 const RecordPort = 47602
+
+// BrowserPort is the TCP port of a session's loopback where its browser's DevTools
+// are, without a password: they are reached through the guest only.
+const BrowserPort = 9222

@@ -39,8 +39,9 @@ func TestTheOfficialImages(t *testing.T) {
 	}
 	sandbox := []tool.Family{tool.System, tool.Shell, tool.Files, tool.Code}
 	for name, want := range map[string]Config{
-		"code_latest":  {Dir: "/workspace", Families: sandbox},
-		"linux_latest": {Dir: "/home/wuying", Families: append(sandbox, tool.Desktop), Screen: "1920x1080", NoLink: true},
+		"code_latest":    {Dir: "/workspace", Families: sandbox},
+		"linux_latest":   {Dir: "/home/wuying", Families: append(sandbox, tool.Desktop, tool.Browser), Screen: "1920x1080", NoLink: true},
+		"browser_latest": {Dir: "/home/wuying", Families: append(sandbox, tool.Desktop, tool.Browser), Screen: "1920x1080"},
 	} {
 		r := all.named(name)
 		if r == nil {

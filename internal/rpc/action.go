@@ -53,6 +53,7 @@ var actions = []action{
 	declare("GetLink", getLink),
 	declare("GetCdpLink", getCDPLink),
 	declare("GetAdbLink", getADBLink),
+	declare("InitBrowser", initBrowser),
 	declare("ListMcpTools", listTools),
 	declare("CallMcpTool", callTool),
 	declare("GetContext", getContext),

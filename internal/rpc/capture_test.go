@@ -146,7 +146,14 @@ func (c capture) checkAction(t *testing.T, line int, res *http.Response) {
 		want = []string{"InvalidParameter"}
 	case action == "GetLink":
 		want = []string{"ok", "PARAM_ERROR"}
-	case action == "GetCdpLink" || action == "GetAdbLink":
+	case action == "GetCdpLink":
+		want = []string{"ok", "InvalidParameter"} // some ask it of a session without a browser
+	case action == "InitBrowser":
+		var o browserOption
+		if json.Unmarshal([]byte(p.get("BrowserOption")), &o) == nil && o.check() != nil {
+			want = []string{"InvalidParameter"}
+		}
+	case action == "GetAdbLink":
 		want = []string{"NotSupported"}
 	case action == "CreateMcpSession" && refusable(p.Values):
 		want = []string{"InvalidParameter"}
@@ -163,7 +170,7 @@ func refusable(p url.Values) bool {
 			return true
 		}
 	}
-	return slices.Contains([]string{"mobile_latest", "browser_latest", "windows_latest"}, p.Get("ImageId"))
+	return slices.Contains([]string{"mobile_latest", "windows_latest"}, p.Get("ImageId"))
 }
 
 func TestEveryCapturedFrameIsUnderstood(t *testing.T) {

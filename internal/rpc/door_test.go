@@ -103,7 +103,7 @@ func (b *memBay) CreateSession(_ context.Context, spec agentbay.SessionSpec) (*a
 	b.spec = spec
 	b.mu.Unlock()
 	switch spec.Image {
-	case "windows_latest", "mobile_latest", "browser_latest":
+	case "windows_latest", "mobile_latest":
 		return nil, agentbay.Errorf(agentbay.Invalid, "no authorized app: image %s is not offered by this bay", spec.Image)
 	case "full":
 		return nil, agentbay.Errorf(agentbay.Exhausted, "the host is full")
@@ -158,6 +158,14 @@ func (b *memBay) RequestHelp(_ context.Context, id agentbay.SessionID, message s
 	return &agentbay.Help{ID: "help-1", Message: message, State: agentbay.HelpOpen}, err
 }
 
+func (b *memBay) BrowserLink(_ context.Context, id agentbay.SessionID) (string, error) {
+	s, err := b.find(id)
+	if err == nil && s.Image == "code_latest" {
+		err = agentbay.Errorf(agentbay.Invalid, "only BrowserUse image support cdp")
+	}
+	return "/port/" + string(id) + "/9222/tok-x/devtools/browser/1", err
+}
+
 func (b *memBay) StartRecording(_ context.Context, id agentbay.SessionID, spec agentbay.RecordingSpec) (*agentbay.Recording, error) {
 	_, err := b.find(id)
 	return &agentbay.Recording{Name: "recording-1.mp4", URL: "/objects/x/recording-1.mp4", Bytes: spec.MaxBytes}, err
@@ -207,6 +215,9 @@ func (b *memBay) CallTool(ctx context.Context, id agentbay.SessionID, c tool.Cal
 	b.mu.Unlock()
 	if b.call != nil {
 		return b.call(ctx, c)
+	}
+	if c.Name == tool.OpenBrowser.Name {
+		return textReply(`{"port":9222,"path":"/devtools/browser/1"}`), nil
 	}
 	return textReply("done"), nil
 }

@@ -340,8 +340,8 @@ type resourceData struct {
 	Desktop     desktopData        `json:"DesktopInfo"`
 }
 
-// A desktopData has what a live view asks for. No image of this release has a
-// screen, so what would open one is empty.
+// A desktopData has what the live view of the cloud service asks for. Ours asks for
+// nothing but its address, so what would open another is empty.
 type desktopData struct {
 	AppID                string `json:"AppId"`
 	AuthCode             string `json:"AuthCode"`
@@ -384,7 +384,7 @@ type urlData struct {
 }
 
 // getLink answers with the link to a port: of a WebSocket there, or with https
-// of an HTTP server.
+// of an HTTP server. Without a port it is the one to the browser's DevTools.
 func getLink(ctx context.Context, c *call, p linkParams) (answer, error) {
 	s, err := present(ctx, c.bay, p.ID)
 	if err != nil {
@@ -393,6 +393,13 @@ func getLink(ctx context.Context, c *call, p linkParams) (answer, error) {
 	port, err := p.check()
 	if err != nil {
 		return answer{}, coded("PARAM_ERROR", err)
+	}
+	if port == 0 {
+		a, err := getCDPLink(ctx, c, sessionParams{p.ID})
+		if agentbay.CodeOf(err) == agentbay.Invalid {
+			err = coded("PARAM_ERROR", agentbay.Wrap(err, agentbay.Invalid, "PARAM_ERROR: %s", agentbay.MessageOf(err)))
+		}
+		return a, err
 	}
 	return answer{data: urlData{c.origin.port(s, port, p.Protocol != "https")}}, nil
 }
@@ -409,9 +416,6 @@ func (p linkParams) check() (port uint16, err error) {
 func (p linkParams) checkProtocol() error {
 	switch p.Protocol {
 	case "", "wss":
-		if p.Port == "" {
-			return agentbay.Errorf(agentbay.Invalid, "PARAM_ERROR: only BrowserUse image support cdp; ask for a port, or create the session with a browser image")
-		}
 	case "https":
 		if p.Port == "" {
 			return agentbay.Errorf(agentbay.Invalid, "PARAM_ERROR: port is not valid; with https give one from %d to %d", firstPort, lastPort)
@@ -422,13 +426,6 @@ func (p linkParams) checkProtocol() error {
 		return agentbay.Errorf(agentbay.Invalid, "PARAM_ERROR: protocol %s not supported; use https or wss", clip(p.Protocol))
 	}
 	return nil
-}
-
-func getCDPLink(ctx context.Context, c *call, p sessionParams) (answer, error) {
-	if _, err := present(ctx, c.bay, p.ID); err != nil {
-		return answer{}, err
-	}
-	return answer{}, notOffered("browsers")
 }
 
 func getADBLink(ctx context.Context, c *call, p sessionParams) (answer, error) {

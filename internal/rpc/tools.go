@@ -18,6 +18,7 @@ var servers = map[tool.Family]string{
 	tool.Files:   "wuying_filesystem",
 	tool.Code:    "wuying_codespace",
 	tool.Desktop: "wuying_ui",
+	tool.Browser: "wuying_cdp_mcp_server",
 }
 
 // A listedTool is a tool as SDKs learn of it.

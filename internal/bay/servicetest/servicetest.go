@@ -132,8 +132,10 @@ func everything(ctx context.Context, s agentbay.Service, id agentbay.SessionID) 
 	_, stop := s.StopRecording(ctx, id)
 	_, link := s.ViewLink(ctx, id, true)
 	_, control := s.Control(ctx, id)
+	_, browser := s.BrowserLink(ctx, id)
 	_, help := s.RequestHelp(ctx, id, "please")
 	return map[string]error{
+		"BrowserLink":    browser,
 		"Session":        session,
 		"CallTool":       call,
 		"StartRecording": start,

@@ -9,6 +9,7 @@
 AsyncAgentBay is the same to be awaited.
 """
 
+from ._async.browser import AsyncBrowser
 from ._async.client import AsyncAgentBay
 from ._async.code import AsyncCode
 from ._async.command import AsyncCommand
@@ -159,6 +160,7 @@ from ._common.screen import (
 from ._common.transfer import DownloadResult, UploadResult
 from ._common.version import VERSION as __version__
 from ._common.watch import WatchThread
+from ._sync.browser import Browser
 from ._sync.client import AgentBay
 from ._sync.code import Code
 from ._sync.command import Command
@@ -186,6 +188,7 @@ __all__ = [
     "AppManagerRule",
     "AppOperationResult",
     "AsyncAgentBay",
+    "AsyncBrowser",
     "AsyncCode",
     "AsyncCommand",
     "AsyncComputer",
@@ -200,6 +203,7 @@ __all__ = [
     "BaseResult",
     "BinaryFileContentResult",
     "BoolResult",
+    "Browser",
     "BrowserContext",
     "BrowserError",
     "BrowserOption",

@@ -42,5 +42,31 @@ class BrowserOption:
     default_navigate_url: str | None = None
     browser_type: str | None = None
 
+    def to_wire(self) -> dict[str, Any]:
+        """The options as the wire has them; what is None is the bay's to choose."""
+        wire = {
+            "useStealth": self.use_stealth,
+            "userAgent": self.user_agent,
+            "viewport": vars(self.viewport) if self.viewport else None,
+            "screen": vars(self.screen) if self.screen else None,
+            "fingerprint": _plain(self.fingerprint),
+            "fingerprintRawData": _plain(self.fingerprint_format),
+            "fingerprintPersistPath": "/tmp/browser_fingerprint" if self.fingerprint_persistent else None,
+            "solveCaptchas": self.solve_captchas,
+            "autoLogin": self.auto_login,
+            "callForUser": self.call_for_user,
+            "proxies": [_plain(p) for p in self.proxies] if self.proxies else None,
+            "extensionPath": self.extension_path,
+            "cmdArgs": self.cmd_args,
+            "defaultNavigateUrl": self.default_navigate_url,
+            "browserType": self.browser_type,
+        }
+        return {name: value for name, value in wire.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    """An object as JSON has it."""
+    return vars(value) if hasattr(value, "__dict__") else value
+
 
 __all__ = ["BrowserOption", "BrowserScreen", "BrowserViewport"]

@@ -26,6 +26,7 @@ from .._common.results import (
 )
 from .._common.wire import ANSWER_GRACE_MS, LINK_TIMEOUT_MS, Reply, read_tools
 from . import _io
+from .browser import Browser
 from .code import Code
 from .command import Command
 from .computer import Computer
@@ -66,6 +67,7 @@ class Session(Screen):
         self.code = Code(self)
         self.git = Git(self)
         self.computer = Computer(self)
+        self.browser = Browser(self)
 
     @classmethod
     def _from_wire(

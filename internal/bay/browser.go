@@ -1,0 +1,52 @@
+package bay
+
+import (
+	"context"
+	"strings"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/gate"
+	"github.com/agentbay/agentbay/internal/guest"
+	"github.com/agentbay/agentbay/tool"
+)
+
+// BrowserLink opens the session's browser, unless it is open, and returns the
+// path of its DevTools at the door to ports.
+func (c *caller) BrowserLink(ctx context.Context, id agentbay.SessionID) (string, error) {
+	use, err := c.use(ctx, id, "browser link")
+	if err != nil {
+		return "", err
+	}
+	path, err := use.browserLink()
+	return path, use.end(err)
+}
+
+// maxBrowserOut bounds what a guest says of its browser, in bytes of JSON.
+const maxBrowserOut = 16 << 10
+
+func (u *use) browserLink() (string, error) {
+	if !u.session.has(tool.Browser) {
+		return "", agentbay.Errorf(agentbay.Invalid, "only BrowserUse image support cdp: a session of %s has no browser; create one of browser_latest or linux_latest", u.session.Image)
+	}
+	call, err := tool.OpenBrowser.Call(tool.BrowserIn{Keep: true})
+	if err != nil {
+		return "", err
+	}
+	reply, err := u.session.guest.Call(u.ctx, call)
+	if err != nil {
+		return "", err
+	}
+	r, err := reply.Result(maxBrowserOut)
+	if err != nil {
+		return "", agentbay.Wrap(err, agentbay.Unavailable, "the session broke off its answer; try again")
+	}
+	if r.Failed {
+		return "", agentbay.Errorf(agentbay.Unavailable, "%s", r.Text)
+	}
+	var out tool.BrowserOut
+	if err := tool.Unmarshal([]byte(r.Text), &out); err != nil || !strings.HasPrefix(out.Path, "/devtools/browser/") || strings.ContainsAny(out.Path, "?#") {
+		return "", agentbay.Wrap(err, agentbay.Unavailable, "the session does not say where its browser is")
+	}
+	link := gate.PortPath(string(u.session.ID), guest.BrowserPort, gate.PortToken(u.session.Token, guest.BrowserPort))
+	return strings.TrimSuffix(link, "/") + out.Path, nil
+}

@@ -1,0 +1,312 @@
+// Package browser opens the browser of a session: Chromium on the session's
+// screen, with its DevTools on a port of the session's loopback.
+package browser
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/agentbay/agentbay/internal/guest"
+	"github.com/agentbay/agentbay/tool"
+)
+
+// A Browser is the one browser of a session. Its fields are set before it is used.
+type Browser struct {
+	Program string   // on the path
+	Profile string   // directory of cookies, logins and history
+	Port    int      // TCP port of the loopback where its DevTools are
+	Env     []string // of the program
+
+	mu      sync.Mutex // held while the browser is opened or ended
+	running *process   // nil if none was opened yet; guarded by mu
+}
+
+// Register makes m perform the browser's tools.
+func (b *Browser) Register(m *guest.Mux) {
+	guest.Handle(m, tool.OpenBrowser, b.open)
+	guest.Handle(m, tool.StopChrome, b.stop)
+}
+
+// A process is a running browser.
+type process struct {
+	options tool.BrowserIn
+	cmd     *exec.Cmd
+	path    string        // of its WebSocket
+	ended   chan struct{} // closed when it has
+	status  error         // how; set before ended is closed
+}
+
+func (p *process) alive() bool {
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// openWithin is how long a browser may take to open.
+const openWithin = 45 * time.Second
+
+func (b *Browser) open(ctx context.Context, in tool.BrowserIn) (guest.Answer, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running != nil && b.running.alive() {
+		if in.Keep || reflect.DeepEqual(b.running.options, in) {
+			return b.where(), nil
+		}
+		b.running.end()
+	}
+	args, err := b.arguments(in)
+	if err != nil {
+		return guest.Answer{}, err
+	}
+	in.Keep = false
+	if b.running, err = b.start(ctx, in, args); err != nil {
+		return guest.Answer{}, err
+	}
+	return b.where(), nil
+}
+
+// where says where the DevTools are; b.mu is held.
+func (b *Browser) where() guest.Answer {
+	return guest.JSON(tool.BrowserOut{Port: b.Port, Path: b.running.path})
+}
+
+func (b *Browser) stop(context.Context, tool.None) (guest.Answer, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.running == nil || !b.running.alive() {
+		return guest.Text("No browser was open"), nil
+	}
+	b.running.end()
+	return guest.Text("Closed the browser"), nil
+}
+
+// start starts the browser and returns once its DevTools can be dialled.
+func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string) (*process, error) {
+	if err := b.unlock(); err != nil {
+		return nil, err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{options: in, cmd: exec.Command(b.Program, args...), ended: make(chan struct{})}
+	p.cmd.Env, p.cmd.Stderr = b.Env, w
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	err = guest.Start(p.cmd)
+	w.Close()
+	if err != nil {
+		r.Close()
+		return nil, guest.Failf(guest.Unsuccessful, "the browser cannot be started: %v", err)
+	}
+	go func() {
+		p.status = guest.Wait(p.cmd)
+		close(p.ended)
+	}()
+	said := listen(r)
+	ctx, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
+	select {
+	case s := <-said:
+		if p.path = s.path; p.path != "" {
+			return p, nil
+		}
+		<-p.ended // it has closed its output
+		return nil, guest.Failf(guest.Unsuccessful, "the browser has ended (%v): %s", p.status, s.last)
+	case <-ctx.Done():
+		p.end()
+		return nil, guest.Failf(guest.Unsuccessful, "[timeout] the browser did not open within %s", openWithin)
+	}
+}
+
+// unlock takes from a profile the lock of a browser that has ended: of one in
+// another session, perhaps, from which the profile was brought.
+func (b *Browser) unlock() error {
+	if err := os.MkdirAll(b.Profile, 0o700); err != nil {
+		return err
+	}
+	for _, name := range []string{"SingletonLock", "SingletonSocket", "SingletonCookie"} {
+		if err := os.Remove(filepath.Join(b.Profile, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// end ends the browser and all its processes: first as a person would, so that it
+// writes its profile.
+func (p *process) end() {
+	syscall.Kill(p.cmd.Process.Pid, syscall.SIGTERM)
+	select {
+	case <-p.ended:
+	case <-time.After(endWithin):
+	}
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
+	<-p.ended
+}
+
+// endWithin is how long a browser may take to write its profile.
+const endWithin = 5 * time.Second
+
+// A saying is what a browser printed at its start.
+type saying struct {
+	path string // of its WebSocket; empty if it never said
+	last string // the last line
+}
+
+// maxLine bounds a line that is kept.
+const maxLine = 500
+
+// listen reads what a browser prints to its end, and tells when it says where its
+// DevTools are, or that it never did.
+func listen(r io.ReadCloser) <-chan saying {
+	told := make(chan saying, 1)
+	go func() {
+		defer r.Close()
+		var s saying
+		lines := bufio.NewScanner(r)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			line := lines.Text()
+			if _, address, ok := strings.Cut(line, "DevTools listening on ws://"); ok && s.path == "" {
+				_, path, _ := strings.Cut(address, "/")
+				s.path = "/" + path
+				told <- s
+			}
+			s.last = strings.ToValidUTF8(line[:min(len(line), maxLine)], "�")
+		}
+		io.Copy(io.Discard, r) // a line that is too long is no reason to stop the browser
+		if s.path == "" {
+			told <- s
+		}
+	}()
+	return told
+}
+
+// arguments is Chromium's command line.
+func (b *Browser) arguments(in tool.BrowserIn) ([]string, error) {
+	args := []string{
+		fmt.Sprintf("--remote-debugging-port=%d", b.Port), "--remote-allow-origins=*", "--user-data-dir=" + b.Profile,
+		"--no-first-run", "--no-default-browser-check", "--disable-background-networking", "--disable-component-update",
+	}
+	if in.UserAgent != "" {
+		args = append(args, "--user-agent="+in.UserAgent)
+	}
+	more, err := optional(in)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, more...)
+	if list := extensions(in.ExtensionPath); len(list) > 0 {
+		args = append(args, "--load-extension="+strings.Join(list, ","), "--disable-features=DisableLoadExtensionCommandLineSwitch")
+	}
+	if in.DefaultURL != "" {
+		args = append(args, in.DefaultURL)
+	}
+	return args, nil
+}
+
+// optional is what a caller wants of the command line, checked.
+func optional(in tool.BrowserIn) (args []string, err error) {
+	switch strings.ToLower(in.Type) {
+	case "", "chrome", "chromium":
+	default:
+		return nil, guest.Failf(guest.BadArgument, "there is no browser %q; use chrome or chromium", in.Type)
+	}
+	for _, size := range []*tool.BrowserSize{in.Screen, in.Viewport} {
+		if size == nil {
+			continue
+		}
+		if size.Width < 1 || size.Height < 1 || size.Width > maxSide || size.Height > maxSide {
+			return nil, guest.Failf(guest.BadArgument, "a browser cannot be %d × %d pixels", size.Width, size.Height)
+		}
+		args = append(args, fmt.Sprintf("--window-size=%d,%d", size.Width, size.Height))
+		break
+	}
+	proxy, err := proxyOf(in.Proxies)
+	if err != nil {
+		return nil, err
+	}
+	args = append(args, proxy...)
+	for _, a := range in.CmdArgs {
+		if err := checkSwitch(a); err != nil {
+			return nil, err
+		}
+		args = append(args, a)
+	}
+	if len(in.CmdArgs) > maxSwitches {
+		return nil, guest.Failf(guest.BadArgument, "a browser takes at most %d switches", maxSwitches)
+	}
+	if strings.HasPrefix(in.DefaultURL, "-") {
+		return nil, guest.Failf(guest.BadArgument, "%q is no address of a page", in.DefaultURL)
+	}
+	return args, nil
+}
+
+// Bounds of what callers ask for.
+const (
+	maxSide     = 16384
+	maxSwitches = 100
+)
+
+// ours are the switches that the session needs as they are.
+var ours = []string{"--remote-debugging-", "--remote-allow-origins", "--user-data-dir"}
+
+func checkSwitch(s string) error {
+	if !strings.HasPrefix(s, "--") {
+		return guest.Failf(guest.BadArgument, "%q is no switch; one begins with --", s)
+	}
+	for _, o := range ours {
+		if strings.HasPrefix(s, o) {
+			return guest.Failf(guest.BadArgument, "the switch %s is set by the session", s)
+		}
+	}
+	return nil
+}
+
+// proxyOf is the switches for a proxy.
+func proxyOf(list []tool.BrowserProxy) ([]string, error) {
+	switch {
+	case len(list) == 0:
+		return nil, nil
+	case len(list) > 1:
+		return nil, guest.Failf(guest.BadArgument, "a browser has at most one proxy, not %d", len(list))
+	}
+	p := list[0]
+	switch {
+	case p.Type != "" && p.Type != "custom":
+		return nil, guest.Failf(guest.BadArgument, "proxies of type %q are a service that this bay does not have; use a proxy of your own, of type custom", p.Type)
+	case p.Server == "":
+		return nil, guest.Failf(guest.BadArgument, "the proxy has no server; give an address such as http://10.0.0.1:3128")
+	case p.Username != "" || p.Password != "":
+		return nil, guest.Failf(guest.BadArgument, "proxies that want a password are not offered yet; use one that knows the bay by its address")
+	}
+	return []string{"--proxy-server=" + p.Server}, nil
+}
+
+// extensions is the directories in a directory; there may be none.
+func extensions(dir string) (list []string) {
+	if dir == "" {
+		return nil
+	}
+	entries, _ := os.ReadDir(dir) // it need not be there
+	for _, e := range entries {
+		if e.IsDir() && !strings.Contains(e.Name(), ",") {
+			list = append(list, filepath.Join(dir, e.Name()))
+		}
+	}
+	return list
+}

@@ -1,0 +1,90 @@
+package rpc
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/tool"
+)
+
+// getCDPLink answers with where the DevTools of a session's browser are.
+func getCDPLink(ctx context.Context, c *call, p sessionParams) (answer, error) {
+	if _, err := present(ctx, c.bay, p.ID); err != nil {
+		return answer{}, err
+	}
+	path, err := c.bay.BrowserLink(ctx, p.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{data: urlData{"ws" + strings.TrimPrefix(c.origin.complete(path), "http")}}, nil
+}
+
+type initBrowserParams struct {
+	ID     agentbay.SessionID `param:"SessionId,required"`
+	Option browserOption      `param:"BrowserOption"`
+}
+
+// A browserOption is what the wire says of a browser beyond what the tool takes.
+// What this release cannot give is refused, not dropped.
+type browserOption struct {
+	tool.BrowserIn
+	Stealth        bool            `json:"useStealth"`
+	Fingerprint    json.RawMessage `json:"fingerprint"`
+	RawFingerprint string          `json:"fingerprintRawData"`
+	KeepPrint      string          `json:"fingerprintPersistPath"`
+	Captchas       bool            `json:"solveCaptchas"`
+	AutoLogin      bool            `json:"autoLogin"`
+	CallForUser    bool            `json:"callForUser"`
+}
+
+func (o browserOption) check() error {
+	for _, x := range []struct {
+		asked bool
+		what  string
+	}{
+		{o.Stealth, "stealth (useStealth)"},
+		{len(o.Fingerprint) > 0 && string(o.Fingerprint) != "null" || o.RawFingerprint != "" || o.KeepPrint != "", "fingerprints"},
+		{o.Captchas, "solving of captchas (solveCaptchas)"},
+		{o.AutoLogin, "automatic login (autoLogin)"},
+		{o.CallForUser, "calls for a person by the browser (callForUser); RequestHelp calls for one"},
+	} {
+		if x.asked {
+			return agentbay.Errorf(agentbay.Invalid, "this bay does not offer %s yet; initialize the browser without", x.what)
+		}
+	}
+	return nil
+}
+
+// A browserData says that the browser is there.
+type browserData struct {
+	Port int `json:"Port"`
+}
+
+// initBrowser opens the browser and answers when it can be dialled.
+func initBrowser(ctx context.Context, c *call, p initBrowserParams) (answer, error) {
+	if err := p.Option.check(); err != nil {
+		return answer{}, err
+	}
+	call, err := tool.OpenBrowser.Call(p.Option.BrowserIn)
+	if err != nil {
+		return answer{}, err
+	}
+	reply, err := c.bay.CallTool(ctx, p.ID, call)
+	if err != nil {
+		return answer{}, err
+	}
+	r, err := reply.Result(maxURL)
+	if err != nil {
+		return answer{}, agentbay.Wrap(err, agentbay.Unavailable, "the session broke off its answer; try again")
+	}
+	if r.Failed {
+		return answer{}, agentbay.Errorf(agentbay.Invalid, "%s", r.Text)
+	}
+	var out tool.BrowserOut
+	if err := tool.Unmarshal([]byte(r.Text), &out); err != nil {
+		return answer{}, agentbay.Wrap(err, agentbay.Unavailable, "the session does not say where its browser is")
+	}
+	return answer{data: browserData{out.Port}}, nil
+}

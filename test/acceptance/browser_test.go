@@ -1,0 +1,89 @@
+package acceptance
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/coder/websocket"
+	"github.com/coder/websocket/wsjson"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/tool"
+)
+
+// devTools asks a browser something over its link.
+func devTools(t *testing.T, link, method string) map[string]any {
+	t.Helper()
+	ws, _, err := websocket.Dial(t.Context(), link, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.CloseNow()
+	if err := wsjson.Write(t.Context(), ws, map[string]any{"id": 1, "method": method}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		var answer struct {
+			ID     int
+			Result map[string]any
+		}
+		if err := wsjson.Read(t.Context(), ws, &answer); err != nil {
+			t.Fatal(err)
+		}
+		if answer.ID == 1 {
+			return answer.Result
+		}
+	}
+}
+
+func TestBrowser(t *testing.T) {
+	for _, image := range []string{"browser_latest", "linux_latest"} {
+		t.Run(image, func(t *testing.T) {
+			s := session(t, image)
+			link, err := s.Browser().Link(t.Context()) // without having opened it
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, _ := devTools(t, link, "Browser.getVersion")["product"].(string); !strings.HasPrefix(v, "Chrome/") {
+				t.Errorf("it is %q", v)
+			}
+			again, err := s.Browser().Link(t.Context())
+			if err != nil || again != link {
+				t.Errorf("asked again it is at %s, %v, want %s", again, err, link)
+			}
+			if err := s.Browser().Open(t.Context(), tool.BrowserIn{UserAgent: "Agent/7", CmdArgs: []string{"--lang=de"}}); err != nil {
+				t.Fatal(err)
+			}
+			link, err = s.Browser().Link(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v := devTools(t, link, "Browser.getVersion")["userAgent"]; v != "Agent/7" {
+				t.Errorf("it calls itself %v", v)
+			}
+			answer, err := http.Get("http" + strings.TrimPrefix(strings.Replace(link, "tok-", "tok-x", 1), "ws"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusForbidden {
+				t.Errorf("with a forged token: %s", answer.Status)
+			}
+			if err := s.Browser().Open(t.Context(), tool.BrowserIn{CmdArgs: []string{"--user-data-dir=/etc"}}); !errors.Is(err, agentbay.Invalid) {
+				t.Errorf("a switch of the session's: %v, want Invalid", err)
+			}
+			if err := s.Browser().Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if out := sh(t, s, "pgrep -c chromium || true"); strings.TrimSpace(out) != "0" {
+				t.Errorf("%s processes of the browser are left", out)
+			}
+		})
+	}
+	s := session(t, "code_latest")
+	if _, err := s.Browser().Link(t.Context()); !errors.Is(err, agentbay.Invalid) || !strings.Contains(err.Error(), "has no browser") {
+		t.Errorf("of an image without a browser: %v", err)
+	}
+}
