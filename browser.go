@@ -21,7 +21,7 @@ func (s *Session) Browser() Browser { return Browser{s} }
 // Invalid: the options contradict each other or are out of bounds, or the browser
 // ended at once; the message says why.
 func (b Browser) Open(ctx context.Context, options tool.BrowserIn) error {
-	_, err := ask(ctx, b.session.Computer(), tool.OpenBrowser, options)
+	_, err := ask(ctx, b.session, tool.OpenBrowser, options)
 	return err
 }
 

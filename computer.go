@@ -51,8 +51,8 @@ func (c Computer) do(ctx context.Context, name string, in any) error {
 }
 
 // ask performs a tool that answers with JSON.
-func ask[In, Out any](ctx context.Context, c Computer, d tool.Def[In, Out], in In) (out Out, err error) {
-	text, err := c.session.do(ctx, d.Name, in)
+func ask[In, Out any](ctx context.Context, s *Session, d tool.Def[In, Out], in In) (out Out, err error) {
+	text, err := s.do(ctx, d.Name, in)
 	if err != nil {
 		return out, err
 	}
@@ -89,7 +89,7 @@ func (c Computer) Scroll(ctx context.Context, at tool.Point, d Direction, notche
 
 // Cursor is where the pointer is.
 func (c Computer) Cursor(ctx context.Context) (tool.Point, error) {
-	return ask(ctx, c, tool.CursorPosition, tool.None{})
+	return ask(ctx, c.session, tool.CursorPosition, tool.None{})
 }
 
 // Type types text, in any script, into what has the keyboard focus. A newline is
@@ -115,7 +115,7 @@ func (c Computer) Release(ctx context.Context, keys ...string) error {
 
 // ScreenSize is the size of the screen.
 func (c Computer) ScreenSize(ctx context.Context) (tool.ScreenOut, error) {
-	return ask(ctx, c, tool.ScreenSize, tool.None{})
+	return ask(ctx, c.session, tool.ScreenSize, tool.None{})
 }
 
 // A Screenshot is a picture of a screen.
@@ -133,7 +133,7 @@ func (s *Screenshot) Image() (image.Image, error) {
 
 // Screenshot takes a picture of the screen; the format is "png" or "jpeg".
 func (c Computer) Screenshot(ctx context.Context, format string) (*Screenshot, error) {
-	out, err := ask(ctx, c, tool.Screenshot, tool.ScreenshotIn{Format: format})
+	out, err := ask(ctx, c.session, tool.Screenshot, tool.ScreenshotIn{Format: format})
 	if err != nil {
 		return nil, err
 	}
@@ -149,12 +149,12 @@ func (c Computer) ScreenshotURL(ctx context.Context) (string, error) {
 
 // Windows lists the windows of applications, topmost first.
 func (c Computer) Windows(ctx context.Context) ([]tool.Window, error) {
-	return ask(ctx, c, tool.RootWindows, tool.WindowsIn{})
+	return ask(ctx, c.session, tool.RootWindows, tool.WindowsIn{})
 }
 
 // ActiveWindow is the window with the keyboard focus; that there is none is an error.
 func (c Computer) ActiveWindow(ctx context.Context) (tool.Window, error) {
-	return ask(ctx, c, tool.ActiveWindow, tool.WindowsIn{})
+	return ask(ctx, c.session, tool.ActiveWindow, tool.WindowsIn{})
 }
 
 // Activate brings a window to the front and gives it the focus.
@@ -199,19 +199,19 @@ func (c Computer) FocusMode(ctx context.Context, on bool) error {
 
 // Apps lists the applications that can be started.
 func (c Computer) Apps(ctx context.Context, in tool.InstalledAppsIn) ([]tool.App, error) {
-	return ask(ctx, c, tool.InstalledApps, in)
+	return ask(ctx, c.session, tool.InstalledApps, in)
 }
 
 // Start starts an application by its command line or name. It returns once there
 // is a window, whose process comes first, or when a program without windows has
 // run for some seconds.
 func (c Computer) Start(ctx context.Context, command string) ([]tool.Process, error) {
-	return ask(ctx, c, tool.StartApp, tool.StartAppIn{StartCmd: command})
+	return ask(ctx, c.session, tool.StartApp, tool.StartAppIn{StartCmd: command})
 }
 
 // VisibleApps lists the processes that have windows.
 func (c Computer) VisibleApps(ctx context.Context) ([]tool.Process, error) {
-	return ask(ctx, c, tool.VisibleApps, tool.None{})
+	return ask(ctx, c.session, tool.VisibleApps, tool.None{})
 }
 
 // StopName ends every process of exactly that name.

@@ -253,15 +253,29 @@ func (c *Client) KeepAlive(ctx context.Context, id SessionID) error {
 	return err
 }
 
+// address performs an action that answers with where something is.
+func (c *Client) address(ctx context.Context, action string, params url.Values) (string, error) {
+	var at struct {
+		URL string `json:"Url"`
+	}
+	_, err := c.rpc(ctx, action, params, &at)
+	return at.URL, err
+}
+
+// get performs an action that answers with a T.
+func get[T any](ctx context.Context, c *Client, action string, params url.Values) (*T, error) {
+	var t T
+	if _, err := c.rpc(ctx, action, params, &t); err != nil {
+		return nil, err
+	}
+	return &t, nil
+}
+
 // ViewLink implements [Service].
 func (c *Client) ViewLink(ctx context.Context, id SessionID, watchOnly bool) (string, error) {
 	params := sessionParam(id)
 	params.Set("WatchOnly", strconv.FormatBool(watchOnly))
-	var link struct {
-		URL string `json:"Url"`
-	}
-	_, err := c.rpc(ctx, "CreateViewLink", params, &link)
-	return link.URL, err
+	return c.address(ctx, "CreateViewLink", params)
 }
 
 // RevokeViews implements [Service].
@@ -272,31 +286,19 @@ func (c *Client) RevokeViews(ctx context.Context, id SessionID) error {
 
 // Control implements [Service].
 func (c *Client) Control(ctx context.Context, id SessionID) (*Control, error) {
-	var ctl Control
-	if _, err := c.rpc(ctx, "DescribeControl", sessionParam(id), &ctl); err != nil {
-		return nil, err
-	}
-	return &ctl, nil
+	return get[Control](ctx, c, "DescribeControl", sessionParam(id))
 }
 
 // RequestHelp implements [Service].
 func (c *Client) RequestHelp(ctx context.Context, id SessionID, message string) (*Help, error) {
 	params := sessionParam(id)
 	params.Set("Message", message)
-	var h Help
-	if _, err := c.rpc(ctx, "RequestHelp", params, &h); err != nil {
-		return nil, err
-	}
-	return &h, nil
+	return get[Help](ctx, c, "RequestHelp", params)
 }
 
 // BrowserLink implements [Service].
 func (c *Client) BrowserLink(ctx context.Context, id SessionID) (string, error) {
-	var link struct {
-		URL string `json:"Url"`
-	}
-	_, err := c.rpc(ctx, "GetCdpLink", sessionParam(id), &link)
-	return link.URL, err
+	return c.address(ctx, "GetCdpLink", sessionParam(id))
 }
 
 // StartRecording implements [Service].
@@ -304,20 +306,12 @@ func (c *Client) StartRecording(ctx context.Context, id SessionID, spec Recordin
 	params := sessionParam(id)
 	params.Set("FrameRate", strconv.Itoa(spec.FrameRate))
 	params.Set("MaxBytes", strconv.FormatInt(spec.MaxBytes, 10))
-	var r Recording
-	if _, err := c.rpc(ctx, "StartRecording", params, &r); err != nil {
-		return nil, err
-	}
-	return &r, nil
+	return get[Recording](ctx, c, "StartRecording", params)
 }
 
 // StopRecording implements [Service].
 func (c *Client) StopRecording(ctx context.Context, id SessionID) (*Recording, error) {
-	var r Recording
-	if _, err := c.rpc(ctx, "StopRecording", sessionParam(id), &r); err != nil {
-		return nil, err
-	}
-	return &r, nil
+	return get[Recording](ctx, c, "StopRecording", sessionParam(id))
 }
 
 // Recordings implements [Service].
