@@ -28,17 +28,9 @@ func (u *use) browserLink() (string, error) {
 	if !u.session.has(tool.Browser) {
 		return "", agentbay.Errorf(agentbay.Invalid, "only BrowserUse image support cdp: a session of %s has no browser; create one of browser_latest or linux_latest", u.session.Image)
 	}
-	call, err := tool.OpenBrowser.Call(tool.BrowserIn{Keep: true})
+	r, err := ask(u, tool.OpenBrowser, tool.BrowserIn{Keep: true}, maxBrowserOut, "answer")
 	if err != nil {
 		return "", err
-	}
-	reply, err := u.session.guest.Call(u.ctx, call)
-	if err != nil {
-		return "", err
-	}
-	r, err := reply.Result(maxBrowserOut)
-	if err != nil {
-		return "", agentbay.Wrap(err, agentbay.Unavailable, "the session broke off its answer; try again")
 	}
 	if r.Failed {
 		return "", agentbay.Errorf(agentbay.Unavailable, "%s", r.Text)

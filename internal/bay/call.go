@@ -140,6 +140,21 @@ func (u *use) call(c tool.Call) (*tool.Reply, error) {
 	return reply, err
 }
 
+// ask performs a tool for the bay itself, and reads its whole answer, at most max
+// bytes; what says what the answer is.
+func ask[In, Out any](u *use, d tool.Def[In, Out], in In, max int64, what string) (tool.Result, error) {
+	call, err := d.Call(in)
+	if err != nil {
+		return tool.Result{}, err
+	}
+	reply, err := u.session.guest.Call(u.ctx, call)
+	if err != nil {
+		return tool.Result{}, err
+	}
+	r, err := reply.Result(max)
+	return r, agentbay.Wrap(err, agentbay.Unavailable, "the session broke off its %s; try again", what)
+}
+
 // stream runs a tool as a stream.
 func (u *use) stream(c tool.Call, yield func([]byte) error) error {
 	t, ok := tool.Lookup(c.Name)

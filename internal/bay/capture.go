@@ -31,17 +31,9 @@ func (u *use) screenshot() (*tool.Reply, error) {
 	if err := b.HighWater.room(1, "no pictures are kept"); err != nil {
 		return failure(agentbay.MessageOf(err)), nil
 	}
-	call, err := tool.Screenshot.Call(tool.ScreenshotIn{Format: "png"})
+	r, err := ask(u, tool.Screenshot, tool.ScreenshotIn{Format: "png"}, maxPicture, "picture")
 	if err != nil {
 		return nil, err
-	}
-	reply, err := u.session.guest.Call(u.ctx, call)
-	if err != nil {
-		return nil, err
-	}
-	r, err := reply.Result(maxPicture)
-	if err != nil {
-		return nil, agentbay.Wrap(err, agentbay.Unavailable, "the session broke off its picture; try again")
 	}
 	if r.Failed {
 		return failure(r.Text), nil

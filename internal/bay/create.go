@@ -31,7 +31,10 @@ func (c *caller) create(ctx context.Context, spec agentbay.SessionSpec) (*agentb
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(c.shoot(ctx, info.ID, spec.Record), c.show(ctx, info.ID, mounts)); err != nil {
+	if err = c.shoot(ctx, info.ID, spec.Record); err == nil {
+		err = c.show(ctx, info.ID, mounts)
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.DeleteSession(context.WithoutCancel(ctx), info.ID))
 	}
 	return info, nil

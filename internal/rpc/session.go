@@ -50,25 +50,19 @@ func (c *call) describe(ctx context.Context, s *agentbay.SessionInfo) sessionDat
 }
 
 type createParams struct {
-	Image      string            `param:"ImageId"`
-	Labels     map[string]string `param:"Labels"`
-	Timeout    int               `param:"Timeout"` // seconds
-	Statistics string            `param:"SdkStats"`
-	Contexts   string            `param:"PersistenceDataList"`
-	OnTakeOver string            `param:"OnTakeOver"` // our own: refuse or wait
-	Record     *recordParams     `param:"Record"`     // our own: record the screen from the start
+	Image      string                  `param:"ImageId"`
+	Labels     map[string]string       `param:"Labels"`
+	Timeout    int                     `param:"Timeout"` // seconds
+	Statistics string                  `param:"SdkStats"`
+	Contexts   string                  `param:"PersistenceDataList"`
+	OnTakeOver string                  `param:"OnTakeOver"` // our own: refuse or wait
+	Record     *agentbay.RecordingSpec `param:"Record"`     // our own: record the screen from the start
 
 	// What this release cannot give is refused, not dropped.
 	ContextID string `param:"ContextId"`
 	Policy    string `param:"McpPolicyId"`
 	Network   string `param:"NetworkId"`
 	LoadSkill bool   `param:"LoadSkill"`
-}
-
-// A recordParams is a [agentbay.RecordingSpec] as JSON.
-type recordParams struct {
-	FrameRate int
-	MaxBytes  int64
 }
 
 // createSession tells every failure of its own in a 200, in the two places where
@@ -101,7 +95,7 @@ func (c *call) create(ctx context.Context, p createParams) (*agentbay.SessionInf
 		IdleTimeout: time.Duration(p.Timeout) * time.Second,
 		Contexts:    mounts,
 		OnTakeOver:  agentbay.TakeOver(p.OnTakeOver),
-		Record:      (*agentbay.RecordingSpec)(p.Record),
+		Record:      p.Record,
 		SDK:         p.Statistics,
 	})
 	if agentbay.CodeOf(err) == agentbay.NotFound {
