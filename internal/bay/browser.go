@@ -36,8 +36,8 @@ func (u *use) browserLink() (string, error) {
 		return "", agentbay.Errorf(agentbay.Unavailable, "%s", r.Text)
 	}
 	var out tool.BrowserOut
-	if err := tool.Unmarshal([]byte(r.Text), &out); err != nil || !strings.HasPrefix(out.Path, "/devtools/browser/") || strings.ContainsAny(out.Path, "?#") {
-		return "", agentbay.Wrap(err, agentbay.Unavailable, "the session does not say where its browser is")
+	if tool.Unmarshal([]byte(r.Text), &out) != nil || !strings.HasPrefix(out.Path, "/devtools/browser/") || strings.ContainsAny(out.Path, "?#") {
+		return "", agentbay.Errorf(agentbay.Unavailable, "the session does not say where its browser is")
 	}
 	link := gate.PortPath(string(u.session.ID), guest.BrowserPort, gate.PortToken(u.session.Token, guest.BrowserPort))
 	return strings.TrimSuffix(link, "/") + out.Path, nil

@@ -47,8 +47,8 @@ const pngMagic = "\x89PNG\r\n\x1a\n"
 // keepPicture keeps a picture that a guest sent.
 func (u *use) keepPicture(text string) (*tool.Reply, error) {
 	var out tool.ScreenshotOut
-	if err := tool.Unmarshal([]byte(text), &out); err != nil || !bytes.HasPrefix(out.Data, []byte(pngMagic)) {
-		return nil, agentbay.Wrap(err, agentbay.Unavailable, "the session sent a picture that is none")
+	if tool.Unmarshal([]byte(text), &out) != nil || !bytes.HasPrefix(out.Data, []byte(pngMagic)) {
+		return nil, agentbay.Errorf(agentbay.Unavailable, "the session sent a picture that is none")
 	}
 	b := u.caller.bay
 	name, err := b.Captures.Put(string(u.session.ID), "screenshot", ".png", bytes.NewReader(out.Data))
