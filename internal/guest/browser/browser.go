@@ -60,6 +60,10 @@ func (p *process) alive() bool {
 const openWithin = 45 * time.Second
 
 func (b *Browser) open(ctx context.Context, in tool.BrowserIn) (guest.Answer, error) {
+	args, err := b.arguments(in)
+	if err != nil {
+		return guest.Answer{}, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.running != nil && b.running.alive() {
@@ -67,10 +71,6 @@ func (b *Browser) open(ctx context.Context, in tool.BrowserIn) (guest.Answer, er
 			return b.where(), nil
 		}
 		b.running.end()
-	}
-	args, err := b.arguments(in)
-	if err != nil {
-		return guest.Answer{}, err
 	}
 	in.Keep = false
 	if b.running, err = b.start(ctx, in, args); err != nil {

@@ -177,6 +177,20 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
+func TestARefusedOptionLeavesTheBrowserOpen(t *testing.T) {
+	b := newBrowser(t)
+	at, failure := call(t, b, tool.OpenBrowser, tool.BrowserIn{CmdArgs: headless})
+	if failure != "" {
+		t.Fatal(failure)
+	}
+	if _, failure := call(t, b, tool.OpenBrowser, tool.BrowserIn{Type: "firefox"}); failure == "" {
+		t.Fatal("a browser that does not exist was opened")
+	}
+	if kept, _ := call(t, b, tool.OpenBrowser, tool.BrowserIn{Keep: true}); kept != at {
+		t.Errorf("then it is at %v, want %v", kept, at)
+	}
+}
+
 func TestExtensionsAreTheDirectories(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, "one"), 0o700))
