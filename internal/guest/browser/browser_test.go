@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -80,7 +81,7 @@ func call[In, Out any](t *testing.T, b *Browser, d tool.Def[In, Out], in In) (ou
 // dial asks the browser something by its DevTools.
 func dial(t *testing.T, at tool.BrowserOut, method string) map[string]any {
 	t.Helper()
-	ws, _, err := websocket.Dial(t.Context(), "ws://127.0.0.1:"+itoa(at.Port)+at.Path, &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"http://elsewhere.example"}}})
+	ws, _, err := websocket.Dial(t.Context(), "ws://127.0.0.1:"+strconv.Itoa(at.Port)+at.Path, &websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"http://elsewhere.example"}}})
 	must(t, err)
 	defer ws.CloseNow()
 	must(t, wsjson.Write(t.Context(), ws, map[string]any{"id": 1, "method": method}))
@@ -88,8 +89,6 @@ func dial(t *testing.T, at tool.BrowserOut, method string) map[string]any {
 	must(t, wsjson.Read(t.Context(), ws, &answer))
 	return answer.Result
 }
-
-func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 
 func TestABrowserCanBeDialledAtOnce(t *testing.T) {
 	b := newBrowser(t)
