@@ -35,7 +35,7 @@ func desktopFamily(c config) family {
 	begin := func(ctx context.Context) (err error) {
 		session, err = x11.Start(ctx, x11.Config{
 			Display: os.Getenv("DISPLAY"), Width: c.width, Height: c.height, Port: guest.ScreenPort, Env: os.Environ(),
-			Programs: [][]string{{"openbox"}, {"tint2"}},
+			Manager: []string{"openbox"}, Panel: []string{"tint2"},
 		})
 		if err != nil {
 			return err

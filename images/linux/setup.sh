@@ -45,3 +45,14 @@ setpriv --reuid 1000 --regid 1000 --clear-groups \
 for theme in /usr/share/icons/*/; do
 	gtk-update-icon-cache -q -f "$theme" 2>/dev/null || :
 done
+
+# The panel keeps where it found its icons; it takes a second to look for them.
+setpriv --reuid 1000 --regid 1000 --clear-groups env HOME=/home/wuying DISPLAY=:1 sh -c '
+	Xvnc $DISPLAY -SecurityTypes None -rfbport -1 -nolisten tcp -displayfd 3 3>/tmp/up >/dev/null 2>&1 & server=$!
+	until [ -s /tmp/up ] || ! kill -0 $server; do sleep 0.1; done
+	timeout 30 tint2 >/dev/null 2>&1 & panel=$!
+	until [ -s $HOME/.cache/tint2/icon.cache ] || ! kill -0 $panel; do sleep 0.1; done
+	kill $panel $server
+	wait
+	test -s $HOME/.cache/tint2/icon.cache'
+rm -rf /tmp/up /tmp/.X*

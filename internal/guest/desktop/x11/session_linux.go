@@ -22,10 +22,11 @@ import (
 
 // A Config says what session to start.
 type Config struct {
-	Display       string     // such as ":0"; empty means one that is free
-	Width, Height int        // of the screen, in pixels
-	Port          int        // TCP port of the loopback where the screen is shown by RFB
-	Programs      [][]string // the window manager, and what else belongs to the desktop
+	Display       string   // such as ":0"; empty means one that is free
+	Width, Height int      // of the screen, in pixels
+	Port          int      // TCP port of the loopback where the screen is shown by RFB
+	Manager       []string // the window manager
+	Panel         []string // a panel that is waited for; empty for none
 	Env           []string
 }
 
@@ -130,18 +131,26 @@ func (s *Session) once(up func()) error {
 		return fmt.Errorf("the X server does not answer: %w%s", err, server.said())
 	}
 	defer screen.Close()
+	screen.oneDesktop()
 	var programs sync.WaitGroup
 	defer programs.Wait()
 	defer cancel()
 	env := append(slices.Clone(s.config.Env), "DISPLAY="+display)
-	for _, argv := range s.config.Programs {
-		programs.Go(func() { keep(ctx, argv, env) })
+	for _, argv := range [][]string{s.config.Manager, s.config.Panel} {
+		if len(argv) > 0 {
+			programs.Go(func() { keep(ctx, argv, env) })
+		}
 	}
 	if err := screen.paint(<-drawn); err != nil {
 		return fmt.Errorf("the wallpaper cannot be painted: %w", err)
 	}
-	if err := screen.managedWithin(ctx, managerStart); err != nil {
+	if err := screen.managedWithin(ctx, programStart); err != nil {
 		return err
+	}
+	if len(s.config.Panel) > 0 {
+		if err := screen.panelWithin(ctx, programStart); err != nil {
+			return err
+		}
 	}
 	s.set(screen, display, nil)
 	up()
@@ -155,26 +164,30 @@ func (s *Session) once(up func()) error {
 	}
 }
 
-// managerStart is how long a window manager may take to start.
-const managerStart = 30 * time.Second
+// programStart is how long the window manager, and then the panel, may take to
+// start.
+const programStart = 30 * time.Second
 
-// managedWithin waits until a window manager runs and answers. While it starts it
-// drops what it is asked, so it is asked again whenever something has happened.
+// askAgain is when a window manager that is starting is asked again: what comes too
+// early it may leave until something else comes.
+const askAgain = 20 * time.Millisecond
+
+// managedWithin waits until a window manager runs and answers.
 func (s *Screen) managedWithin(ctx context.Context, limit time.Duration) error {
-	s.mu.Lock()
-	answered := s.answered
-	s.mu.Unlock()
 	ok, err := s.await(ctx, limit, func() (bool, error) {
-		select {
-		case <-answered:
-			return true, nil
-		default:
-			s.askManager()
-			return false, nil
-		}
+		r, err := s.property(s.root, "_NET_SUPPORTING_WM_CHECK", 1).Reply()
+		return len(words(r)) > 0, err
 	})
 	if err == nil && !ok {
 		err = errors.New("the window manager does not start")
+	}
+	for end := time.Now().Add(limit); err == nil; {
+		if ok, err = s.askManager(ctx, askAgain); ok {
+			return nil
+		}
+		if err == nil && time.Now().After(end) {
+			err = errors.New("the window manager does not answer")
+		}
 	}
 	return err
 }

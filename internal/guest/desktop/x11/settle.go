@@ -13,8 +13,8 @@ import (
 //
 // X has no call that returns when a program has dealt with an event. But events
 // arrive in order, so a question that is sent after them is answered after them:
-// window managers answer a request for a window's borders, and most programs
-// answer a ping by which window managers find out whether they hang.
+// window managers carry out a request to move a window, and most programs answer a
+// ping by which window managers find out whether they hang.
 
 // How long an answer is waited for. What does not answer by then is busy, or
 // does not know the question.
@@ -27,30 +27,33 @@ const (
 // unasked is how long a window that cannot be asked is given.
 const unasked = 30 * time.Millisecond
 
-// settleManager returns when the window manager has dealt with what came before.
-//
-// What it answers is of no interest, but that it does, of which an event tells.
+// settleManager returns when the window manager has dealt with what came before,
+// and with what followed from it: that a window has the focus which it gave it, it
+// hears from the X server.
 func (s *Screen) settleManager(ctx context.Context) error {
-	s.mu.Lock()
-	answered := s.answered
-	s.mu.Unlock()
-	s.askManager()
-	over := time.NewTimer(managerWithin)
-	defer over.Stop()
-	select {
-	case <-answered:
-		return nil
-	case <-over.C:
-		return nil
-	case <-s.gone:
-		return errGone
-	case <-ctx.Done():
-		return timedOut(ctx)
+	for range 2 {
+		if _, err := s.askManager(ctx, managerWithin); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
-// askManager asks for what a window manager is to answer.
-func (s *Screen) askManager() { s.tell(s.own, "_NET_REQUEST_FRAME_EXTENTS") }
+// askManager waits until the window manager has dealt with what came before, and
+// reports whether it has within the limit. To move a window is left to it; one that
+// it does not manage it moves at once.
+func (s *Screen) askManager(ctx context.Context, limit time.Duration) (bool, error) {
+	s.mu.Lock()
+	s.asked++
+	at := s.asked
+	s.mu.Unlock()
+	xproto.ConfigureWindow(s.x, s.own, xproto.ConfigWindowX, []uint32{uint32(at)})
+	return s.await(ctx, limit, func() (bool, error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return int16(s.answered-at) >= 0, nil // the numbers begin again some time
+	})
+}
 
 // settle returns when the window manager, and then the program of the active
 // window, have dealt with what came before.

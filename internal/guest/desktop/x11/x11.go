@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/jezek/xgb"
+	"github.com/jezek/xgb/damage"
 	"github.com/jezek/xgb/xproto"
 	"github.com/jezek/xgb/xtest"
 
@@ -31,7 +32,7 @@ var errGone = guest.Failf(guest.Unsuccessful, "the desktop has ended and is bein
 type Screen struct {
 	x     *xgb.Conn
 	root  xproto.Window
-	own   xproto.Window // never shown: what answers come to
+	own   xproto.Window // never shown: what the window manager is asked about
 	depth byte
 	atoms map[string]xproto.Atom
 	gone  chan struct{} // closed when the connection has ended
@@ -44,10 +45,11 @@ type Screen struct {
 	width, height int           // guarded by mu
 	changed       chan struct{} // closed at the next event; guarded by mu
 	pongs         map[uint32]chan struct{}
-	pings         uint32        // sent so far; guarded by mu
-	focus         focus         // guarded by mu
-	answered      chan struct{} // closed when the window manager answers next; guarded by mu
-	front         front         // guarded by mu
+	pings         uint32 // sent so far; guarded by mu
+	focus         focus  // guarded by mu
+	asked         uint16 // questions to it, by number; guarded by mu
+	answered      uint16 // the last of them that was answered; guarded by mu
+	front         front  // guarded by mu
 }
 
 var _ desktop.Screen = (*Screen)(nil)
@@ -67,7 +69,7 @@ func Open(display string) (*Screen, error) {
 		x: x, root: setup.Root, depth: setup.RootDepth,
 		width: int(setup.WidthInPixels), height: int(setup.HeightInPixels),
 		gone: make(chan struct{}), acting: make(chan struct{}, 1),
-		changed: make(chan struct{}), answered: make(chan struct{}), pongs: map[uint32]chan struct{}{},
+		changed: make(chan struct{}), pongs: map[uint32]chan struct{}{},
 	}
 	if err := s.prepare(); err != nil {
 		x.Close()
@@ -89,6 +91,9 @@ func (s *Screen) prepare() (err error) {
 	if err := xtest.Init(s.x); err != nil {
 		return err
 	}
+	if err := damage.Init(s.x); err != nil {
+		return err
+	}
 	if s.atoms, err = intern(s.x); err != nil {
 		return err
 	}
@@ -96,7 +101,7 @@ func (s *Screen) prepare() (err error) {
 		return err
 	}
 	err = xproto.CreateWindowChecked(s.x, 0, s.own, s.root, -1, -1, 1, 1, 0, xproto.WindowClassInputOnly, 0,
-		xproto.CwOverrideRedirect|xproto.CwEventMask, []uint32{1, xproto.EventMaskPropertyChange}).Check()
+		xproto.CwEventMask, []uint32{xproto.EventMaskStructureNotify}).Check()
 	if err != nil {
 		return err
 	}
@@ -148,8 +153,11 @@ func (s *Screen) heed(event xgb.Event) {
 	defer s.mu.Unlock()
 	switch e := event.(type) {
 	case xproto.ConfigureNotifyEvent:
-		if e.Window == s.root {
+		switch e.Window {
+		case s.root:
 			s.width, s.height = int(e.Width), int(e.Height)
+		case s.own:
+			s.answered = uint16(e.X)
 		}
 	case xproto.ClientMessageEvent:
 		s.heardLocked(e)
@@ -163,15 +171,12 @@ func (s *Screen) heed(event xgb.Event) {
 }
 
 func (s *Screen) heedPropertyLocked(e xproto.PropertyNotifyEvent) {
-	switch {
-	case e.Window == s.own && e.Atom == s.atoms["_NET_FRAME_EXTENTS"]:
-		close(s.answered)
-		s.answered = make(chan struct{})
-	case e.Window == s.root && e.Atom == s.atoms["_NET_ACTIVE_WINDOW"]:
-		s.front = front{changes: s.front.changes + 1}
-		if s.focus.on {
-			go s.guardFocus()
-		}
+	if e.Window != s.root || e.Atom != s.atoms["_NET_ACTIVE_WINDOW"] {
+		return
+	}
+	s.front = front{changes: s.front.changes + 1}
+	if s.focus.on {
+		go s.guardFocus()
 	}
 }
 
@@ -237,8 +242,8 @@ func (s *Screen) await(ctx context.Context, limit time.Duration, holds func() (b
 // names is every atom that is used.
 var names = []string{
 	"ESETROOT_PMAP_ID", "WM_CHANGE_STATE", "WM_PROTOCOLS",
-	"_NET_ACTIVE_WINDOW", "_NET_CLIENT_LIST_STACKING", "_NET_CLOSE_WINDOW", "_NET_FRAME_EXTENTS", "_NET_MOVERESIZE_WINDOW",
-	"_NET_REQUEST_FRAME_EXTENTS", "_NET_SUPPORTING_WM_CHECK", "_NET_WM_NAME", "_NET_WM_PID", "_NET_WM_PING", "_NET_WM_STATE",
+	"_NET_ACTIVE_WINDOW", "_NET_CLIENT_LIST_STACKING", "_NET_CLOSE_WINDOW", "_NET_FRAME_EXTENTS", "_NET_MOVERESIZE_WINDOW", "_NET_NUMBER_OF_DESKTOPS",
+	"_NET_SUPPORTING_WM_CHECK", "_NET_WM_NAME", "_NET_WM_PID", "_NET_WM_PING", "_NET_WM_STATE",
 	"_NET_WM_STATE_FULLSCREEN", "_NET_WM_STATE_HIDDEN", "_NET_WM_STATE_MAXIMIZED_HORZ", "_NET_WM_STATE_MAXIMIZED_VERT",
 	"_NET_WM_WINDOW_TYPE", "_NET_WM_WINDOW_TYPE_DESKTOP", "_NET_WM_WINDOW_TYPE_DOCK", "_XROOTPMAP_ID",
 }

@@ -29,14 +29,8 @@ func freePort(t testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// start starts a desktop on this machine.
-func start(t testing.TB) *x11.Session {
-	t.Helper()
-	s, _ := startAt(t)
-	return s
-}
-
-func startAt(t testing.TB) (s *x11.Session, port int) {
+// config is a desktop that this machine can have.
+func config(t testing.TB) x11.Config {
 	t.Helper()
 	for _, name := range []string{"Xvnc", "openbox", "xterm"} {
 		if _, err := exec.LookPath(name); err != nil {
@@ -45,15 +39,23 @@ func startAt(t testing.TB) (s *x11.Session, port int) {
 	}
 	rc, err := filepath.Abs("../../../../images/linux/files/etc/xdg/openbox/rc.xml")
 	must(t, err)
-	port = freePort(t)
-	s, err = x11.Start(t.Context(), x11.Config{
-		Width: 1280, Height: 800, Port: port, Env: os.Environ(), Programs: [][]string{{"openbox", "--config-file", rc}},
-	})
-	if err != nil {
-		t.Fatal(err)
+	return x11.Config{
+		Width: 1280, Height: 800, Port: freePort(t), Env: os.Environ(), Manager: []string{"openbox", "--config-file", rc},
 	}
+}
+
+// start starts a desktop on this machine.
+func start(t testing.TB) *x11.Session {
+	t.Helper()
+	return startWith(t, config(t))
+}
+
+func startWith(t testing.TB, c x11.Config) *x11.Session {
+	t.Helper()
+	s, err := x11.Start(t.Context(), c)
+	must(t, err)
 	t.Cleanup(s.Close)
-	return s, port
+	return s
 }
 
 func screenOf(t testing.TB, s *x11.Session) desktop.Screen {
@@ -248,9 +250,10 @@ func TestAPictureShowsWhatIsThere(t *testing.T) {
 }
 
 func TestAKilledServerComesBack(t *testing.T) {
-	s, port := startAt(t)
+	c := config(t)
+	s := startWith(t, c)
 	screen := screenOf(t, s)
-	must(t, exec.Command("pkill", "-9", "-f", "Xvnc -displayfd .*"+strconv.Itoa(port)).Run())
+	must(t, exec.Command("pkill", "-9", "-f", "Xvnc -displayfd .*"+strconv.Itoa(c.Port)).Run())
 	if _, err := screen.Windows(t.Context()); err == nil || !strings.Contains(err.Error(), "try again") {
 		t.Errorf("a call while there is no X server: %v", err)
 	}
