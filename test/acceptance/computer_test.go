@@ -121,6 +121,21 @@ func differs(a, b image.Image, w tool.Window) bool {
 	return false
 }
 
+// The first picture of a session has the panel with its menu, whose icon is
+// bright; what else is down there is dark.
+func TestASessionIsRunningWhenItsDesktopIsPainted(t *testing.T) {
+	d := newDesk(t)
+	first := d.picture()
+	for x := range 48 {
+		for y := 1080 - 44; y < 1080; y++ {
+			if r, _, _, _ := first.At(x, y).RGBA(); r > 0xd000 {
+				return
+			}
+		}
+	}
+	d.Error("the first picture has no panel")
+}
+
 func TestComputer(t *testing.T) {
 	d := newDesk(t)
 	for _, test := range []struct {
