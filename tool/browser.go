@@ -8,6 +8,13 @@ var (
 	// options is ended first.
 	OpenBrowser = define[BrowserIn, BrowserOut](Browser, "open_browser", "Open the browser on the screen, and return where its DevTools are.")
 	StopChrome  = define[None, Text](Browser, "stopChrome", "End the browser.")
+
+	// Navigate answers once the page has loaded, or after half a minute while it
+	// still does, with where it has come to.
+	Navigate = acting[NavigateIn, Text](Browser, "page_use_navigate", "Go to an address in the browser's active page.")
+	// PageScreenshot answers with a PNG as a data URL.
+	PageScreenshot = define[PageScreenshotIn, Text](Browser, "page_use_screenshot", "Take a picture of the browser's active page, or of all that it would show.")
+	ClosePage      = acting[PageIn, Text](Browser, "page_use_close_session", "Close the browser's active page.")
 )
 
 // BrowserIn is how a browser is opened.
@@ -41,4 +48,33 @@ type BrowserProxy struct {
 type BrowserOut struct {
 	Port int    `json:"port"` // of the session's loopback
 	Path string `json:"path"` // of the browser's WebSocket there
+}
+
+// PageIn is a page of the browser.
+type PageIn struct {
+	Context int    `json:"context_id,omitempty" doc:"ignored; a page says in which context it is"`
+	Page    string `json:"page_id,omitempty" doc:"target ID of the page, as DevTools have it; the active page if there is none"`
+}
+
+// NavigateIn is where to go.
+type NavigateIn struct {
+	PageIn
+	URL string `json:"url" doc:"address, such as https://example.com; https if it does not say"`
+}
+
+// PageScreenshotIn is what a picture of a page is to show.
+type PageScreenshotIn struct {
+	PageIn
+	Full    *bool    `json:"full_page,omitempty" doc:"all that the page would show if its window were tall enough; the default"`
+	Clip    *Clip    `json:"clip,omitempty" doc:"a part of the page instead"`
+	Quality int      `json:"quality,omitempty" doc:"ignored; the picture loses nothing"`
+	Timeout *float64 `json:"timeout,omitempty" doc:"milliseconds that it may take"`
+}
+
+// A Clip is a part of a page, in CSS pixels from its upper left corner.
+type Clip struct {
+	X      float64 `json:"x"`
+	Y      float64 `json:"y"`
+	Width  float64 `json:"width"`
+	Height float64 `json:"height"`
 }

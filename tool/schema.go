@@ -52,7 +52,7 @@ func describe(t reflect.Type) *schema {
 
 func describeStruct(t reflect.Type) *schema {
 	s := &schema{Type: "object", Properties: map[string]*schema{}}
-	for f := range t.Fields() {
+	for _, f := range reflect.VisibleFields(t) { // those of embedded structs too
 		name, required := member(f)
 		if name == "" {
 			continue
@@ -78,9 +78,9 @@ func member(f reflect.StructField) (name string, required bool) {
 // read again.
 func missing(in reflect.Value, args json.RawMessage) string {
 	var there map[string]json.RawMessage
-	for f, v := range in.Fields() {
+	for _, f := range reflect.VisibleFields(in.Type()) {
 		name, required := member(f)
-		if !required || !v.IsZero() {
+		if !required || !in.FieldByIndex(f.Index).IsZero() {
 			continue
 		}
 		if there == nil && json.Unmarshal(args, &there) != nil {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/agentbay/agentbay/internal/guest"
+	"github.com/agentbay/agentbay/internal/guest/devtools"
 	"github.com/agentbay/agentbay/tool"
 )
 
@@ -36,15 +37,19 @@ type Browser struct {
 func (b *Browser) Register(m *guest.Mux) {
 	guest.Handle(m, tool.OpenBrowser, b.open)
 	guest.Handle(m, tool.StopChrome, b.stop)
+	guest.Handle(m, tool.Navigate, b.navigate)
+	guest.Handle(m, tool.PageScreenshot, b.picture)
+	guest.Handle(m, tool.ClosePage, b.closePage)
 }
 
 // A process is a running browser.
 type process struct {
 	options tool.BrowserIn
 	cmd     *exec.Cmd
-	path    string        // of its WebSocket
-	ended   chan struct{} // closed when it has
-	status  error         // how; set before ended is closed
+	path    string         // of its WebSocket
+	tools   *devtools.Conn // ours to it
+	ended   chan struct{}  // closed when it has
+	status  error          // how; set before ended is closed
 }
 
 func (p *process) alive() bool {
@@ -60,28 +65,30 @@ func (p *process) alive() bool {
 const openWithin = 45 * time.Second
 
 func (b *Browser) open(ctx context.Context, in tool.BrowserIn) (guest.Answer, error) {
-	args, err := b.arguments(in)
+	p, err := b.opened(ctx, in)
 	if err != nil {
 		return guest.Answer{}, err
+	}
+	return guest.JSON(tool.BrowserOut{Port: b.Port, Path: p.path}), nil
+}
+
+// opened is the browser that is open with options, which it is then.
+func (b *Browser) opened(ctx context.Context, in tool.BrowserIn) (*process, error) {
+	args, err := b.arguments(in)
+	if err != nil {
+		return nil, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.running != nil && b.running.alive() {
 		if in.Keep || reflect.DeepEqual(b.running.options, in) {
-			return b.where(), nil
+			return b.running, nil
 		}
 		b.running.end()
 	}
 	in.Keep = false
-	if b.running, err = b.start(ctx, in, args); err != nil {
-		return guest.Answer{}, err
-	}
-	return b.where(), nil
-}
-
-// where says where the DevTools are; b.mu is held.
-func (b *Browser) where() guest.Answer {
-	return guest.JSON(tool.BrowserOut{Port: b.Port, Path: b.running.path})
+	b.running, err = b.start(ctx, in, args)
+	return b.running, err
 }
 
 func (b *Browser) stop(context.Context, tool.None) (guest.Answer, error) {
@@ -122,6 +129,10 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string) (
 	select {
 	case s := <-said:
 		if p.path = s.path; p.path != "" {
+			if p.tools, err = devtools.Dial(ctx, fmt.Sprintf("ws://127.0.0.1:%d%s", b.Port, p.path)); err != nil {
+				p.end()
+				return nil, guest.Failf(guest.Unsuccessful, "%v", err)
+			}
 			return p, nil
 		}
 		<-p.ended // it has closed its output

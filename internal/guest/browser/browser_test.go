@@ -65,7 +65,7 @@ func call[In, Out any](t *testing.T, b *Browser, d tool.Def[In, Out], in In) (ou
 	if err != nil {
 		return out, err.Error()
 	}
-	r, err := reply.Result(1 << 16)
+	r, err := reply.Result(16 << 20)
 	must(t, err)
 	if r.Failed {
 		return out, r.Text
