@@ -2,6 +2,8 @@ package agentbay
 
 import (
 	"context"
+	"encoding/base64"
+	"strings"
 
 	"github.com/agentbay/agentbay/tool"
 )
@@ -34,5 +36,34 @@ func (b Browser) Link(ctx context.Context) (string, error) {
 // Close ends the browser.
 func (b Browser) Close(ctx context.Context) error {
 	_, err := b.session.do(ctx, tool.StopChrome.Name, tool.None{})
+	return err
+}
+
+// Navigate goes to an address in the browser's active page, and returns a
+// sentence about where that has come to. The browser is opened if it is not.
+//
+// Invalid: the page cannot be reached; the message has the browser's reason.
+func (b Browser) Navigate(ctx context.Context, url string) (string, error) {
+	return b.session.do(ctx, tool.Navigate.Name, tool.NavigateIn{URL: url})
+}
+
+// Screenshot takes a picture of the browser's active page, as a PNG: of all that
+// it would show if its window were tall enough, or of what options say.
+func (b Browser) Screenshot(ctx context.Context, options tool.PageScreenshotIn) ([]byte, error) {
+	text, err := b.session.do(ctx, tool.PageScreenshot.Name, options)
+	if err != nil {
+		return nil, err
+	}
+	data, ok := strings.CutPrefix(text, "data:image/png;base64,")
+	if !ok {
+		return nil, Errorf(Unavailable, "the session's answer is no picture")
+	}
+	picture, err := base64.StdEncoding.DecodeString(data)
+	return picture, Wrap(err, Unavailable, "the session's answer is no picture")
+}
+
+// ClosePage closes the browser's active page; the browser stays open.
+func (b Browser) ClosePage(ctx context.Context) error {
+	_, err := b.session.do(ctx, tool.ClosePage.Name, tool.PageIn{})
 	return err
 }

@@ -50,18 +50,6 @@ func (c Computer) do(ctx context.Context, name string, in any) error {
 	return err
 }
 
-// ask performs a tool that answers with JSON.
-func ask[In, Out any](ctx context.Context, s *Session, d tool.Def[In, Out], in In) (out Out, err error) {
-	text, err := s.do(ctx, d.Name, in)
-	if err != nil {
-		return out, err
-	}
-	if err := tool.Unmarshal([]byte(text), &out); err != nil {
-		return out, Wrap(err, Internal, "the answer of %s has another shape than expected", d.Name)
-	}
-	return out, nil
-}
-
 // Click clicks at a point.
 func (c Computer) Click(ctx context.Context, at tool.Point, b Button) error {
 	return c.do(ctx, tool.ClickMouse.Name, tool.ClickIn{X: at.X, Y: at.Y, Button: string(b)})

@@ -181,3 +181,15 @@ func (s *Session) do(ctx context.Context, name string, args any) (string, error)
 	}
 	return r.Text, nil
 }
+
+// ask performs a tool that answers with JSON.
+func ask[In, Out any](ctx context.Context, s *Session, d tool.Def[In, Out], in In) (out Out, err error) {
+	text, err := s.do(ctx, d.Name, in)
+	if err != nil {
+		return out, err
+	}
+	if err := tool.Unmarshal([]byte(text), &out); err != nil {
+		return out, Wrap(err, Internal, "the answer of %s has another shape than expected", d.Name)
+	}
+	return out, nil
+}

@@ -68,7 +68,7 @@ type PageScreenshotIn struct {
 	Full    *bool    `json:"full_page,omitempty" doc:"all that the page would show if its window were tall enough; the default"`
 	Clip    *Clip    `json:"clip,omitempty" doc:"a part of the page instead"`
 	Quality int      `json:"quality,omitempty" doc:"ignored; the picture loses nothing"`
-	Timeout *float64 `json:"timeout,omitempty" doc:"milliseconds that it may take"`
+	Timeout *float64 `json:"timeout,omitempty" doc:"seconds that it may take"`
 }
 
 // A Clip is a part of a page, in CSS pixels from its upper left corner.

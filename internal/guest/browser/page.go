@@ -284,7 +284,7 @@ const (
 func (b *Browser) picture(ctx context.Context, in tool.PageScreenshotIn) (guest.Answer, error) {
 	limit := pageWithin
 	if in.Timeout != nil && *in.Timeout > 0 {
-		limit = min(time.Duration(*in.Timeout*float64(time.Millisecond)), 5*time.Minute)
+		limit = min(time.Duration(*in.Timeout*float64(time.Second)), 5*time.Minute)
 	}
 	return b.work(ctx, in.Page, limit, func(ctx context.Context, p *page) (guest.Answer, error) {
 		params := map[string]any{"format": "png"}

@@ -137,7 +137,7 @@ func TestAPictureShowsAPageOrAPart(t *testing.T) {
 	if _, failure := goTo(t, b, at+"/busy"); failure != "" {
 		t.Fatal(failure)
 	}
-	soon := 1500.
+	soon := 1.5
 	if _, failure := call(t, b, tool.PageScreenshot, tool.PageScreenshotIn{Timeout: &soon}); !strings.Contains(failure, "[timeout]") {
 		t.Errorf("of a busy page: %q", failure)
 	}

@@ -18,6 +18,7 @@ from ._async.context import AsyncContextService
 from ._async.context_manager import AsyncContextManager
 from ._async.files import AsyncFileSystem
 from ._async.git import AsyncGit
+from ._async.operator import AsyncBrowserOperator
 from ._async.session import AsyncSession
 from ._async.transfer import AsyncFileTransfer
 from ._common.code import (
@@ -169,9 +170,19 @@ from ._sync.context import ContextService
 from ._sync.context_manager import ContextManager
 from ._sync.files import FileSystem
 from ._sync.git import Git
+from ._sync.operator import BrowserOperator
 from ._sync.session import Session
 from ._sync.transfer import FileTransfer
-from .browser import BrowserOption, BrowserScreen, BrowserViewport
+from .browser import (
+    ActOptions,
+    ActResult,
+    BrowserOption,
+    BrowserScreen,
+    BrowserViewport,
+    ExtractOptions,
+    ObserveOptions,
+    ObserveResult,
+)
 from .mobile import KeyCode
 
 SyncGit = Git
@@ -179,6 +190,8 @@ log = get_logger("agentbay")
 
 __all__ = [
     "APIError",
+    "ActOptions",
+    "ActResult",
     "AdbUrlResult",
     "AgentBay",
     "AgentBayError",
@@ -189,6 +202,7 @@ __all__ = [
     "AppOperationResult",
     "AsyncAgentBay",
     "AsyncBrowser",
+    "AsyncBrowserOperator",
     "AsyncCode",
     "AsyncCommand",
     "AsyncComputer",
@@ -206,6 +220,7 @@ __all__ = [
     "Browser",
     "BrowserContext",
     "BrowserError",
+    "BrowserOperator",
     "BrowserOption",
     "BrowserScreen",
     "BrowserSyncMode",
@@ -252,6 +267,7 @@ __all__ = [
     "ExecutionLogs",
     "ExecutionResult",
     "ExtraConfigs",
+    "ExtractOptions",
     "ExtractPolicy",
     "FileChangeEvent",
     "FileChangeResult",
@@ -293,6 +309,8 @@ __all__ = [
     "MobileExtraConfig",
     "MouseButton",
     "MultipleFileContentResult",
+    "ObserveOptions",
+    "ObserveResult",
     "OperationResult",
     "OssError",
     "Process",

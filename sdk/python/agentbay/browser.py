@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ._common.operator import ActOptions, ActResult, ExtractOptions, ObserveOptions, ObserveResult
+
 
 @dataclass
 class BrowserViewport:
@@ -69,4 +71,13 @@ def _plain(value: Any) -> Any:
     return vars(value) if hasattr(value, "__dict__") else value
 
 
-__all__ = ["BrowserOption", "BrowserScreen", "BrowserViewport"]
+__all__ = [
+    "ActOptions",
+    "ActResult",
+    "BrowserOption",
+    "BrowserScreen",
+    "BrowserViewport",
+    "ExtractOptions",
+    "ObserveOptions",
+    "ObserveResult",
+]

@@ -8,6 +8,7 @@ from .._common.exceptions import BrowserError
 from .._common.log import get_logger
 from .._common.results import BoolResult
 from ..browser import BrowserOption
+from .operator import AsyncBrowserOperator
 
 if TYPE_CHECKING:
     from .session import AsyncSession
@@ -24,6 +25,8 @@ class AsyncBrowser:
     def __init__(self, session: AsyncSession) -> None:
         self.session = session
         self._option: BrowserOption | None = None
+        self.operator = AsyncBrowserOperator(self)
+        self.agent = self.operator  # its name before
 
     async def initialize(self, option: BrowserOption | None = None) -> bool:
         """Open the browser, and return when it can be dialled: True, or False and a line in the log."""

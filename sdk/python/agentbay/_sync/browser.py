@@ -9,6 +9,7 @@ from .._common.exceptions import BrowserError
 from .._common.log import get_logger
 from .._common.results import BoolResult
 from ..browser import BrowserOption
+from .operator import BrowserOperator
 
 if TYPE_CHECKING:
     from .session import Session
@@ -25,6 +26,8 @@ class Browser:
     def __init__(self, session: Session) -> None:
         self.session = session
         self._option: BrowserOption | None = None
+        self.operator = BrowserOperator(self)
+        self.agent = self.operator  # its name before
 
     def initialize(self, option: BrowserOption | None = None) -> bool:
         """Open the browser, and return when it can be dialled: True, or False and a line in the log."""

@@ -71,6 +71,12 @@ def test_the_code_sandbox(names: dict[str, Any]) -> None:
     assert status_of(names) == "FINISH"
 
 
+def test_the_browser(names: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    run(names, example(IMPORT, IMPORT), example("# Create browser environment", DELETE))
+    assert capsys.readouterr().out == "Web navigation successful\n"
+    assert status_of(names) == "FINISH"
+
+
 def test_temporary_data_is_gone_with_its_session(names: dict[str, Any]) -> None:
     write = 'session.file_system.write_file("/tmp/temp_data.txt", "This will disappear")'
     with names["agent_bay"].create().session as session:
