@@ -15,7 +15,36 @@ var (
 	// PageScreenshot answers with a PNG as a data URL.
 	PageScreenshot = define[PageScreenshotIn, Text](Browser, "page_use_screenshot", "Take a picture of the browser's active page, or of all that it would show.")
 	ClosePage      = acting[PageIn, Text](Browser, "page_use_close_session", "Close the browser's active page.")
+
+	// PageSnapshot writes a page as text for a model: a line for each thing, with its
+	// role, name and state, indented as it is nested, frames and shadow trees
+	// included. What can be acted upon has a reference, such as [e12], which is good
+	// until the page is left.
+	PageSnapshot = define[PageSnapshotIn, PageSnapshotOut](Browser, "page_use_snapshot", "Write the browser's active page as text, with a reference for each thing in it.")
+	// PagePerform returns once the page is quiet again, or after some seconds.
+	PagePerform = acting[PagePerformIn, Text](Browser, "page_use_perform", "Do one thing in the browser's active page, such as a click.")
+	// PageLocate answers with an XPath for each reference, empty for what has none,
+	// as things in frames and shadow trees.
+	PageLocate = define[PageLocateIn, []string](Browser, "page_use_locate", "Tell where things are in the browser's active page.")
 )
+
+// What page_use_perform can do.
+const (
+	PageClick       = "click"
+	PageDoubleClick = "double_click"
+	PageHover       = "hover"
+	PageFill        = "fill"   // text replaces what a field holds
+	PageType        = "type"   // text is typed after it
+	PagePress       = "press"  // key, into a field or wherever the focus is
+	PageSelect      = "select" // the option called text
+	PageScroll      = "scroll" // by so many screens, down if positive
+	PageGoto        = "goto"   // the address text
+	PageBack        = "back"   // to the page before
+	PageWait        = "wait"   // seconds
+)
+
+// PageMethods is all of them.
+var PageMethods = []string{PageClick, PageDoubleClick, PageHover, PageFill, PageType, PagePress, PageSelect, PageScroll, PageGoto, PageBack, PageWait}
 
 // BrowserIn is how a browser is opened.
 type BrowserIn struct {
@@ -77,4 +106,40 @@ type Clip struct {
 	Y      float64 `json:"y"`
 	Width  float64 `json:"width"`
 	Height float64 `json:"height"`
+}
+
+// PageSnapshotIn is what of a page is to be written.
+type PageSnapshotIn struct {
+	PageIn
+	Selector string `json:"selector,omitempty" doc:"CSS selector, or xpath= and an XPath, of the part that is wanted"`
+	Limit    int    `json:"limit,omitempty" doc:"bytes of text at most; 0 means 60000"`
+	Vision   bool   `json:"vision,omitempty" doc:"take a picture of what is shown, too"`
+}
+
+// PageSnapshotOut is a page as text.
+type PageSnapshotOut struct {
+	Page    string `json:"page_id"` // its target ID
+	URL     string `json:"url"`
+	Title   string `json:"title"`
+	Text    string `json:"text"`
+	Cut     bool   `json:"cut,omitempty"`     // there is more text than the limit
+	Picture string `json:"picture,omitempty"` // a JPEG as base64
+}
+
+// PagePerformIn is one thing to be done in a page.
+type PagePerformIn struct {
+	PageIn
+	Method   string  `json:"method" doc:"click, double_click, hover, fill, type, press, select, scroll, goto, back or wait"`
+	Ref      string  `json:"ref,omitempty" doc:"reference of a snapshot, such as e12"`
+	Selector string  `json:"selector,omitempty" doc:"CSS selector, or xpath= and an XPath, instead of a reference"`
+	Text     string  `json:"text,omitempty" doc:"what to fill in, type or select, or where to go"`
+	Key      string  `json:"key,omitempty" doc:"key to press, such as Enter or Control+a"`
+	Amount   float64 `json:"amount,omitempty" doc:"screens to scroll, or seconds to wait"`
+	Dialog   string  `json:"dialog,omitempty" doc:"accept or dismiss what the page asks in a dialog meanwhile; dismiss if not said"`
+}
+
+// PageLocateIn is what is to be found in a page.
+type PageLocateIn struct {
+	PageIn
+	Refs []string `json:"refs" doc:"references of a snapshot"`
 }

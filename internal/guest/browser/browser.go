@@ -40,6 +40,9 @@ func (b *Browser) Register(m *guest.Mux) {
 	guest.Handle(m, tool.Navigate, b.navigate)
 	guest.Handle(m, tool.PageScreenshot, b.picture)
 	guest.Handle(m, tool.ClosePage, b.closePage)
+	guest.Handle(m, tool.PageSnapshot, b.snapshot)
+	guest.Handle(m, tool.PagePerform, b.perform)
+	guest.Handle(m, tool.PageLocate, b.locate)
 }
 
 // A process is a running browser.
@@ -212,6 +215,7 @@ func (b *Browser) arguments(in tool.BrowserIn) ([]string, error) {
 	args := []string{
 		fmt.Sprintf("--remote-debugging-port=%d", b.Port), "--remote-allow-origins=*", "--user-data-dir=" + b.Profile,
 		"--no-first-run", "--no-default-browser-check", "--disable-background-networking", "--disable-component-update",
+		"--disable-back-forward-cache", // of pages that were left, things would seem to be there
 	}
 	if in.UserAgent != "" {
 		args = append(args, "--user-agent="+in.UserAgent)

@@ -23,6 +23,8 @@ type page struct {
 	devtools.Session
 	browser devtools.Session
 	target  string
+	frames  map[string]devtools.Session // of other sites, by their IDs; each has a process of its own
+	accept  bool                        // what dialogs ask
 
 	mu      sync.Mutex
 	dialogs []string // what they said; guarded by mu
@@ -76,7 +78,7 @@ func (b *Browser) attach(ctx context.Context, browser devtools.Session, id strin
 	if err != nil {
 		return nil, err
 	}
-	p := &page{Session: browser.Session(out.SessionID), browser: browser, target: id}
+	p := &page{Session: browser.Session(out.SessionID), browser: browser, target: id, frames: map[string]devtools.Session{}}
 	p.On("Page.javascriptDialogOpening", p.answerDialog)
 	// A page that has crashed, or is busy, would answer late or never.
 	return p, p.Tell(ctx, "Page.enable", nil)
@@ -102,7 +104,7 @@ func (p *page) answerDialog(params json.RawMessage) {
 	if len(p.dialogs) < maxDialogs && dialog.Type != "beforeunload" {
 		p.dialogs = append(p.dialogs, fmt.Sprintf("%s %q", dialog.Type, clip(dialog.Message)))
 	}
-	accept := dialog.Type == "alert" || dialog.Type == "beforeunload"
+	accept := p.accept || dialog.Type == "alert" || dialog.Type == "beforeunload"
 	go p.Tell(context.Background(), "Page.handleJavaScriptDialog", map[string]any{"accept": accept})
 }
 
