@@ -3,6 +3,7 @@ package agentbay
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"strings"
 
 	"github.com/agentbay/agentbay/tool"
@@ -66,4 +67,73 @@ func (b Browser) Screenshot(ctx context.Context, options tool.PageScreenshotIn) 
 func (b Browser) ClosePage(ctx context.Context) error {
 	_, err := b.session.do(ctx, tool.ClosePage.Name, tool.PageIn{})
 	return err
+}
+
+// Act has the bay's model do something in the browser's active page, or does what
+// Observe has found, for which no model is needed. That it could not be done is no
+// error: the result says so, and what was tried.
+//
+// Invalid: the bay has no model.
+func (b Browser) Act(ctx context.Context, in tool.ActIn) (*tool.ActOut, error) {
+	begun, err := ask(ctx, b.session, tool.ActAsync, in)
+	if err != nil {
+		return nil, err
+	}
+	var out tool.ActOut
+	err = until(ctx, func() (bool, error) {
+		out, err = ask(ctx, b.session, tool.ActResult, tool.TaskIn(begun))
+		return out.Done, err
+	})
+	return &out, err
+}
+
+// Observe has the bay's model look for what can be acted upon in the browser's
+// active page.
+//
+// Invalid: the bay has no model, or the task has failed; the message says why.
+func (b Browser) Observe(ctx context.Context, in tool.ObserveIn) ([]tool.Observation, error) {
+	begun, err := ask(ctx, b.session, tool.ObserveAsync, in)
+	if err != nil {
+		return nil, err
+	}
+	var found []tool.Observation
+	err = b.answer(ctx, begun, tool.ObserveResult.Name, &found)
+	return found, err
+}
+
+// Extract has the bay's model read the browser's active page into what out points
+// to, which in.Schema describes.
+//
+// Invalid: the bay has no model, or the task has failed; the message says why.
+func (b Browser) Extract(ctx context.Context, in tool.ExtractIn, out any) error {
+	begun, err := ask(ctx, b.session, tool.ExtractAsync, in)
+	if err != nil {
+		return err
+	}
+	return b.answer(ctx, begun, tool.ExtractResult.Name, out)
+}
+
+// answer waits for the answer of a task, which is JSON.
+func (b Browser) answer(ctx context.Context, begun tool.TaskOut, result string, out any) error {
+	return until(ctx, func() (bool, error) {
+		r, err := b.session.Call(ctx, result, tool.TaskIn(begun))
+		switch {
+		case err != nil:
+			return false, err
+		case r.Failed && strings.HasSuffix(r.Text, "is still under way"):
+			return false, nil
+		case r.Failed:
+			return false, Errorf(Invalid, "%s: %s", result, r.Text)
+		}
+		return true, Wrap(json.Unmarshal([]byte(r.Text), out), Invalid, "what was read does not fit")
+	})
+}
+
+// Action is what an observation says can be done, for Act.
+func Action(o tool.Observation) string {
+	b, err := json.Marshal(map[string]any{"method": o.Method, "arguments": json.RawMessage(o.Arguments)})
+	if err != nil {
+		return "" // of an observation that is none
+	}
+	return string(b)
 }

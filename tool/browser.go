@@ -28,6 +28,27 @@ var (
 	PageLocate = define[PageLocateIn, []string](Browser, "page_use_locate", "Tell where things are in the browser's active page.")
 )
 
+// What a model does on a page. The host answers these. Each begins a task, which
+// goes on until it is done, its time is over or the session ends; its result is
+// asked for by another tool, or waited for by the tool whose name is without
+// async.
+var (
+	// ActAsync does what its action says: in words, or as ObserveAsync found it,
+	// which needs no model.
+	ActAsync  = acting[ActIn, TaskOut](Browser, "page_use_act_async", "Have a model begin to do something in the browser's active page.")
+	ActResult = define[TaskIn, ActOut](Browser, "page_use_get_act_result", "Tell how far an action is.")
+	Act       = acting[ActIn, ActOut](Browser, "page_use_act", "Have a model do something in the browser's active page.")
+	// ObserveResult fails while the task is under way.
+	ObserveAsync  = define[ObserveIn, TaskOut](Browser, "page_use_observe_async", "Have a model begin to look for what can be acted upon in the browser's active page.")
+	ObserveResult = define[TaskIn, []Observation](Browser, "page_use_get_observe_result", "Tell what was found.")
+	Observe       = define[ObserveIn, []Observation](Browser, "page_use_observe", "Have a model look for what can be acted upon in the browser's active page.")
+	// ExtractResult answers with JSON as the schema has it, and fails while the task
+	// is under way.
+	ExtractAsync  = acting[ExtractIn, TaskOut](Browser, "page_use_extract_async", "Have a model begin to read the browser's active page by a JSON schema.")
+	ExtractResult = define[TaskIn, Text](Browser, "page_use_get_extract_result", "Tell what was read.")
+	Extract       = acting[ExtractIn, Text](Browser, "page_use_extract", "Have a model read the browser's active page by a JSON schema.")
+)
+
 // What page_use_perform can do.
 const (
 	PageClick       = "click"
@@ -142,4 +163,60 @@ type PagePerformIn struct {
 type PageLocateIn struct {
 	PageIn
 	Refs []string `json:"refs" doc:"references of a snapshot"`
+}
+
+// ActIn is what a model is to do.
+type ActIn struct {
+	PageIn
+	Action    string            `json:"action" doc:"what to do, in words; or what was observed, as JSON with method and arguments"`
+	Variables map[string]string `json:"variables,omitempty" doc:"values that %name% in the action stands for, which the model does not see"`
+	Vision    bool              `json:"use_vision,omitempty" doc:"show the model a picture of the page, too"`
+	Timeout   *float64          `json:"timeout,omitempty" doc:"seconds that it may take, by default 300"`
+}
+
+// ObserveIn is what a model is to look for.
+type ObserveIn struct {
+	PageIn
+	Instruction string   `json:"instruction" doc:"what to look for, in words"`
+	Selector    string   `json:"selector,omitempty" doc:"CSS selector, or xpath= and an XPath, of the part of the page to look at"`
+	Vision      bool     `json:"use_vision,omitempty" doc:"show the model a picture of the page, too"`
+	Timeout     *float64 `json:"timeout,omitempty" doc:"seconds that it may take, by default 300"`
+}
+
+// ExtractIn is what a model is to read.
+type ExtractIn struct {
+	PageIn
+	Instruction string   `json:"instruction" doc:"what to read, in words"`
+	Schema      string   `json:"field_schema" doc:"JSON schema of what is read; it may be headed schema:"`
+	Selector    string   `json:"selector,omitempty" doc:"CSS selector, or xpath= and an XPath, of the part of the page to read"`
+	AsText      bool     `json:"use_text_extract,omitempty" doc:"ignored; pages are read as text, and pictured only if use_vision says"`
+	Vision      bool     `json:"use_vision,omitempty" doc:"show the model a picture of the page, too"`
+	Pages       int      `json:"max_page,omitempty" doc:"on how many pages of a list to read at most, by default one"`
+	Timeout     *float64 `json:"timeout,omitempty" doc:"seconds that it may take, by default 300"`
+}
+
+// TaskOut is a task that has begun.
+type TaskOut struct {
+	ID string `json:"task_id"`
+}
+
+// TaskIn is a task that was begun.
+type TaskIn struct {
+	ID string `json:"task_id" doc:"as the tool that began it has told"`
+}
+
+// ActOut is how far an action is.
+type ActOut struct {
+	ID      string `json:"task_id"`
+	Done    bool   `json:"is_done"`
+	Success bool   `json:"success"`
+	Steps   string `json:"steps"` // what was done, and what the model has to say of it
+}
+
+// An Observation is something in a page, and what can be done with it.
+type Observation struct {
+	Selector    string `json:"selector"` // an XPath; empty for what has none, as in frames
+	Description string `json:"description"`
+	Method      string `json:"method"`
+	Arguments   string `json:"arguments"` // a JSON object
 }

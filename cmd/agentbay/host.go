@@ -54,6 +54,7 @@ func (a *app) openHost(ctx context.Context, o *serveOptions, log *slog.Logger) (
 		Store: db, Images: images, Log: log,
 		Runtime: o.runtime, ImageRuntimes: o.imageRuntimes, Warm: o.warm,
 		Machine: o.machine, Network: network, Screens: o.screens, Links: o.linked(),
+		Operator:    o.llm.operator(),
 		Captures:    &captures.Store{Dir: a.path("captures"), Keep: o.captures},
 		MaxSessions: o.maxSessions, MaxSessionsPerKey: o.maxSessionsPerKey, Retention: o.retention,
 		HighWater: bay.HighWater{Dir: a.data, FreeDisk: o.freeDisk, FreeMemory: o.freeMemory},

@@ -35,6 +35,7 @@ type serveOptions struct {
 	links         map[string]string
 
 	storage storageOptions
+	llm     llmOptions
 
 	machine    runtime.Limits
 	noInternet bool
@@ -81,6 +82,7 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	f.Var((*byteSize)(&o.freeDisk), "keep-free-disk", "new sessions are refused when the disk has less left")
 	f.Var((*byteSize)(&o.freeMemory), "keep-free-memory", "new sessions are refused when the host has less left")
 	o.storage.flags(f)
+	o.llm.flags(f)
 	f.DurationVar(&o.retention, "retention", 24*time.Hour, "how long ended sessions are remembered")
 	f.DurationVar(&o.captures, "keep-captures", 24*time.Hour, "how long pictures and recordings of screens are kept, also after their session")
 	f.DurationVar(&o.grace, "grace", 10*time.Second, "how long calls in flight may take to end when the server stops")
@@ -105,6 +107,9 @@ func (o *serveOptions) check() error {
 		if _, err := strconv.ParseBool(link); err != nil {
 			return agentbay.Errorf(agentbay.Invalid, "--link %s=%s is neither true nor false", image, link)
 		}
+	}
+	if err := o.llm.check(); err != nil {
+		return err
 	}
 	if err := o.storage.check(); err != nil || o.publicURL == "" {
 		return err

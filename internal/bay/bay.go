@@ -29,6 +29,7 @@ import (
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/captures"
 	"github.com/agentbay/agentbay/internal/image"
+	"github.com/agentbay/agentbay/internal/operator"
 	"github.com/agentbay/agentbay/internal/runtime"
 	"github.com/agentbay/agentbay/internal/store"
 )
@@ -76,6 +77,8 @@ type Bay struct {
 	Captures *captures.Store   // of screens; nil means that none are kept
 	Screens  map[string]string // sizes of screens, such as "1280x800", of images by name; else the image's
 	Links    map[string]bool   // whether sessions of an image have a link, by the image's name; else the image's
+
+	Operator *operator.Operator // works on pages of browsers; nil means that there is no model to do that
 
 	Warm map[string]int // how many sessions of an image to keep booted for who comes next
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -132,6 +133,12 @@ func (u *use) call(c tool.Call) (*tool.Reply, error) {
 		if refusal, err := u.mayAct(); err != nil || refusal != "" {
 			return failure(refusal), err
 		}
+	}
+	switch {
+	case operations[t.Name] != nil:
+		return u.operate(c)
+	case slices.Contains(results, t.Name):
+		return u.taskResult(c)
 	}
 	reply, err := u.session.guest.Call(u.ctx, c)
 	if agentbay.CodeOf(err) == agentbay.NotFound && u.answers() {

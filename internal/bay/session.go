@@ -40,17 +40,18 @@ type session struct {
 	alive context.Context         // done when no call can go on; its cause says why
 	over  context.CancelCauseFunc // ends alive
 
-	idle     *time.Timer   // see idle.go
-	humanAt  time.Time     // when a person last did something; guarded by Bay.mu
-	desk     *control.Desk // see takeover.go; guarded by Bay.mu
-	recorder *recorder     // see record.go; nil unless the screen is recorded; guarded by Bay.mu
-	calls    int           // in flight; guarded by Bay.mu
-	saved    time.Time     // the ActiveAt the store has; guarded by Bay.mu
-	spare    bool          // booted, and waiting in the warm pool; guarded by Bay.mu
-	stuck    bool          // its release failed and must be repeated; guarded by Bay.mu
-	tries    int           // of its release that failed; guarded by Bay.mu
-	nextTry  time.Time     // when its release is tried again, at the earliest; guarded by Bay.mu
-	metered  sample        // the last reading of its counters; guarded by Bay.mu
+	idle      *time.Timer   // see idle.go
+	humanAt   time.Time     // when a person last did something; guarded by Bay.mu
+	desk      *control.Desk // see takeover.go; guarded by Bay.mu
+	recorder  *recorder     // see record.go; nil unless the screen is recorded; guarded by Bay.mu
+	pageTasks []*pageTask   // see operate.go, oldest first; guarded by Bay.mu
+	calls     int           // in flight; guarded by Bay.mu
+	saved     time.Time     // the ActiveAt the store has; guarded by Bay.mu
+	spare     bool          // booted, and waiting in the warm pool; guarded by Bay.mu
+	stuck     bool          // its release failed and must be repeated; guarded by Bay.mu
+	tries     int           // of its release that failed; guarded by Bay.mu
+	nextTry   time.Time     // when its release is tried again, at the earliest; guarded by Bay.mu
+	metered   sample        // the last reading of its counters; guarded by Bay.mu
 }
 
 // newSession makes the in-memory half of a recorded session.

@@ -44,7 +44,9 @@ func forms(t *testing.T) string {
 	m.HandleFunc("GET /inner", func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "<!doctype html><button onclick='this.textContent = \"Pressed\"'>Inner of %s</button><input aria-label=Field>", strings.Split(r.Host, ":")[0])
 	})
-	m.HandleFunc("GET /plain", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<!doctype html><title>Plain</title><p>Hello") })
+	m.HandleFunc("GET /plain", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "<!doctype html><title>Plain</title><p>Hello")
+	})
 	srv := httptest.NewServer(m)
 	t.Cleanup(srv.Close)
 	other = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)

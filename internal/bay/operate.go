@@ -1,0 +1,314 @@
+package bay
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/operator"
+	"github.com/agentbay/agentbay/tool"
+)
+
+// Work of a model on the pages of a session's browser. The model is the host's to
+// ask, so that its key never comes into a session; what it answers is done by
+// tools of the session, as a client's calls are.
+
+// A work is what a task does. What it returns is the task's answer.
+type work func(ctx context.Context, page operator.Page) (answer string, used operator.Usage, err error)
+
+// A pageTask is a task on a page.
+type pageTask struct {
+	id     string
+	result string        // the tool that tells its answer
+	done   chan struct{} // closed when it is
+	answer string        // set before done is closed
+	failed bool          // set before done is closed
+}
+
+// Bounds of tasks on pages.
+const (
+	taskPatience    = 5 * time.Minute // if the caller does not say
+	maxTaskPatience = time.Hour
+	tasksAtOnce     = 4  // in a session
+	tasksKept       = 64 // in a session
+)
+
+// operations are the tools that have a model work on a page, and how their
+// arguments are read.
+var operations = map[string]func(*Bay, json.RawMessage) (work, *float64, error){
+	tool.ActAsync.Name: (*Bay).act, tool.Act.Name: (*Bay).act,
+	tool.ObserveAsync.Name: (*Bay).observe, tool.Observe.Name: (*Bay).observe,
+	tool.ExtractAsync.Name: (*Bay).extract, tool.Extract.Name: (*Bay).extract,
+}
+
+// results are the tools that tell the answer of a task.
+var results = []string{tool.ActResult.Name, tool.ObserveResult.Name, tool.ExtractResult.Name}
+
+// errNoModel is what who asks for a model is told where there is none.
+var errNoModel = errors.New("this bay has no model to do that; whoever runs it starts the server with --llm-url and --llm-model, " +
+	"and with its key in AGENTBAY_LLM_KEY. Tools such as page_use_snapshot and page_use_perform let a model of your own work on the page")
+
+// operate begins a task, and unless its tool is asynchronous waits for it.
+func (u *use) operate(c tool.Call) (*tool.Reply, error) {
+	do, timeout, err := operations[c.Name](u.caller.bay, c.Args)
+	if err != nil {
+		return failure(err.Error()), nil
+	}
+	name, async := strings.CutSuffix(c.Name, "_async")
+	t := &pageTask{id: strings.ToLower(rand.Text()), result: strings.Replace(name, "page_use_", "page_use_get_", 1) + "_result", done: make(chan struct{})}
+	if err := u.begin(t, do, taskLimit(timeout)); err != nil {
+		return failure(err.Error()), nil
+	}
+	if async {
+		text, err := json.Marshal(tool.TaskOut{ID: t.id})
+		return success(string(text)), err
+	}
+	select {
+	case <-t.done:
+		return t.reply(), nil
+	case <-u.ctx.Done():
+		return nil, context.Cause(u.ctx)
+	}
+}
+
+// taskLimit is how long a task may take.
+func taskLimit(seconds *float64) time.Duration {
+	if seconds == nil || !(*seconds > 0) {
+		return taskPatience
+	}
+	return time.Duration(min(*seconds, maxTaskPatience.Seconds()) * float64(time.Second))
+}
+
+// begin has a task go on by itself, as a call into the session of its own.
+func (u *use) begin(t *pageTask, do work, limit time.Duration) error {
+	b := u.caller.bay
+	own, err := u.caller.use(b.ctx, u.session.ID, t.result)
+	if err != nil {
+		return err
+	}
+	if err := b.keepTask(u.session, t); err != nil {
+		return own.end(err)
+	}
+	go func() {
+		ctx, cancel := context.WithTimeoutCause(own.ctx, limit, fmt.Errorf("the task was not done within %s", limit))
+		defer cancel()
+		answer, used, err := do(ctx, bayPage{own})
+		b.Log.Info("model used", "session", u.session.ID, "key", u.caller.key.ID, "task", t.id,
+			"requests", used.Requests, "tokens_in", used.In, "tokens_out", used.Out)
+		t.finish(answer, err)
+		own.end(err)
+	}()
+	return nil
+}
+
+// keepTask remembers a task, and forgets the oldest that is done.
+func (b *Bay) keepTask(s *session, t *pageTask) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	running := 0
+	for _, x := range s.pageTasks {
+		if !x.over() {
+			running++
+		}
+	}
+	if running >= tasksAtOnce {
+		return fmt.Errorf("%d tasks are under way in this session, as many as can be; wait for one", running)
+	}
+	s.pageTasks = append(s.pageTasks, t)
+	if len(s.pageTasks) > tasksKept {
+		i := slices.IndexFunc(s.pageTasks, (*pageTask).over)
+		s.pageTasks = slices.Delete(s.pageTasks, i, i+1)
+	}
+	return nil
+}
+
+func (t *pageTask) over() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// finish sets the task's answer. A failed action has one as well.
+func (t *pageTask) finish(answer string, err error) {
+	t.answer = answer
+	if err != nil {
+		t.answer, t.failed = err.Error(), true
+		if t.result == tool.ActResult.Name {
+			t.answer, t.failed = actAnswer(operator.ActOut{Message: err.Error()}), false
+		}
+	}
+	close(t.done)
+}
+
+// reply is the task's answer, as far as there is one.
+func (t *pageTask) reply() *tool.Reply {
+	isAct := t.result == tool.ActResult.Name
+	switch {
+	case !t.over() && isAct:
+		text, _ := json.Marshal(tool.ActOut{ID: t.id}) // which is strings
+		return success(string(text))
+	case !t.over():
+		return failure("task " + t.id + " is still under way")
+	case t.failed:
+		return failure(t.answer)
+	case isAct:
+		var out tool.ActOut
+		json.Unmarshal([]byte(t.answer), &out) // actAnswer made it
+		out.ID = t.id
+		text, _ := json.Marshal(out)
+		return success(string(text))
+	}
+	return success(t.answer)
+}
+
+// taskResult tells how far a task is.
+func (u *use) taskResult(c tool.Call) (*tool.Reply, error) {
+	in, err := tool.ActResult.Decode(c.Args)
+	if err != nil {
+		return failure(err.Error()), nil
+	}
+	b := u.caller.bay
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, t := range u.session.pageTasks {
+		if t.id == in.ID && t.result == c.Name {
+			return t.reply(), nil
+		}
+	}
+	return failure(fmt.Sprintf("there is no task %q; the last %d of a session are remembered", shorten(in.ID), tasksKept)), nil
+}
+
+// act reads the arguments of an action.
+func (b *Bay) act(args json.RawMessage) (work, *float64, error) {
+	in, err := tool.Act.Decode(args)
+	if err != nil {
+		return nil, nil, err
+	}
+	if p, ok := operator.Observed(in.Action); ok {
+		p.Page = in.Page
+		return func(ctx context.Context, page operator.Page) (string, operator.Usage, error) {
+			out, err := operator.Perform(ctx, page, p)
+			return actAnswer(out), out.Usage, err
+		}, in.Timeout, nil
+	}
+	if b.Operator == nil {
+		return nil, nil, errNoModel
+	}
+	return func(ctx context.Context, page operator.Page) (string, operator.Usage, error) {
+		out, err := b.Operator.Act(ctx, page, operator.ActIn{Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision})
+		return actAnswer(out), out.Usage, err
+	}, in.Timeout, nil
+}
+
+// actAnswer is what has come of an action, as clients are told.
+func actAnswer(out operator.ActOut) string {
+	var b strings.Builder
+	for i, s := range out.Steps {
+		action, _ := json.Marshal(s.Action) // which is strings and a number
+		fmt.Fprintf(&b, "%d. %s: %s\n", i+1, action, s.Result)
+	}
+	b.WriteString(out.Message)
+	text, _ := json.Marshal(tool.ActOut{Done: true, Success: out.Success, Steps: b.String()})
+	return string(text)
+}
+
+// observe reads the arguments of a search.
+func (b *Bay) observe(args json.RawMessage) (work, *float64, error) {
+	in, err := tool.Observe.Decode(args)
+	if err != nil {
+		return nil, nil, err
+	}
+	if b.Operator == nil {
+		return nil, nil, errNoModel
+	}
+	return func(ctx context.Context, page operator.Page) (string, operator.Usage, error) {
+		found, used, err := b.Operator.Observe(ctx, page, operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision})
+		if err != nil {
+			return "", used, err
+		}
+		text, err := json.Marshal(found)
+		return string(text), used, err
+	}, in.Timeout, nil
+}
+
+// extract reads the arguments of a reading.
+func (b *Bay) extract(args json.RawMessage) (work, *float64, error) {
+	in, err := tool.Extract.Decode(args)
+	if err != nil {
+		return nil, nil, err
+	}
+	if b.Operator == nil {
+		return nil, nil, errNoModel
+	}
+	return func(ctx context.Context, page operator.Page) (string, operator.Usage, error) {
+		read, used, err := b.Operator.Extract(ctx, page, operator.ExtractIn{
+			SearchIn: operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision},
+			Schema:   in.Schema, Pages: in.Pages,
+		})
+		return string(read), used, err
+	}, in.Timeout, nil
+}
+
+// A bayPage is a page of a session, on which a task works.
+type bayPage struct{ use *use }
+
+var _ operator.Page = bayPage{}
+
+// maxSnapshot bounds a snapshot of a page, in bytes of JSON: a mebibyte of text and
+// a picture.
+const maxSnapshot = 16 << 20
+
+// Snapshot implements operator.Page.
+func (p bayPage) Snapshot(ctx context.Context, in tool.PageSnapshotIn) (out tool.PageSnapshotOut, err error) {
+	err = p.ask(ctx, tool.PageSnapshot.Tool, in, &out)
+	return out, err
+}
+
+// Locate implements operator.Page.
+func (p bayPage) Locate(ctx context.Context, in tool.PageLocateIn) (out []string, err error) {
+	err = p.ask(ctx, tool.PageLocate.Tool, in, &out)
+	return out, err
+}
+
+// Perform implements operator.Page.
+func (p bayPage) Perform(ctx context.Context, in tool.PagePerformIn) (tool.Result, error) {
+	return p.call(ctx, tool.PagePerform.Tool, in)
+}
+
+// call calls a tool as a client would: while a person is in control it may not act.
+func (p bayPage) call(ctx context.Context, t tool.Tool, in any) (tool.Result, error) {
+	if err := context.Cause(ctx); err != nil {
+		return tool.Result{}, err
+	}
+	args, err := json.Marshal(in)
+	if err != nil {
+		return tool.Result{}, err
+	}
+	reply, err := p.use.call(tool.Call{Name: t.Name, Args: args})
+	if err != nil {
+		return tool.Result{}, err
+	}
+	r, err := reply.Result(maxSnapshot)
+	return r, agentbay.Wrap(err, agentbay.Unavailable, "the session broke off its answer; try again")
+}
+
+// ask calls a tool that answers with JSON.
+func (p bayPage) ask(ctx context.Context, t tool.Tool, in, out any) error {
+	r, err := p.call(ctx, t, in)
+	if err != nil {
+		return err
+	}
+	if r.Failed {
+		return errors.New(r.Text)
+	}
+	return agentbay.Wrap(tool.Unmarshal([]byte(r.Text), out), agentbay.Unavailable, "the session's answer has another shape than expected")
+}

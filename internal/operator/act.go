@@ -1,0 +1,190 @@
+package operator
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/agentbay/agentbay/tool"
+)
+
+// An ActIn is a task of doing something.
+type ActIn struct {
+	Page      string // target ID; empty is the active page
+	Action    string
+	Variables map[string]string // %name% in Action stands for one; the model does not see their values
+	Vision    bool              // the model is shown a picture of the page, too
+}
+
+// A Step is something that was done, or not.
+type Step struct {
+	Action
+	Failed bool   `json:"failed,omitempty"`
+	Result string `json:"result"`
+}
+
+// An Action is one thing to be done in a page.
+type Action struct {
+	Method string  `json:"method"`
+	Ref    string  `json:"ref,omitempty"`
+	Text   string  `json:"text,omitempty"`
+	Key    string  `json:"key,omitempty"`
+	Amount float64 `json:"amount,omitempty"`
+	Dialog string  `json:"dialog,omitempty"`
+}
+
+// An ActOut is what has come of an action.
+type ActOut struct {
+	Success bool
+	Message string // what the model has to say of it
+	Steps   []Step
+	Usage   Usage
+}
+
+const actForm = `You operate a web browser for somebody who has given you a task. ` + pageForm + `
+
+Answer with one JSON object and nothing else:
+{"thought": "why, in a sentence", "actions": [{"method": "click", "ref": "e12"}], "done": false}
+or, when the task is done or cannot be done:
+{"thought": "…", "done": true, "success": true, "message": "what was done, or why not, with what the task asks to be told"}
+
+Methods: click, double_click, hover (ref); fill (ref, text: what the field is to hold); type (ref, text: typed at its end); press (key such as Enter or Control+a, and ref if it is for a field); select (ref of a combobox or list, text: the option); scroll (amount in screens, negative is up; ref if something in the page is scrolled); goto (text: address); back; wait (amount in seconds). "dialog": "accept" beside a method accepts what the page asks in a dialog then.
+Do several actions at once only if none of them leads to another page. Text such as %name% stands for a value that is put in its place; write it as it is.
+Do no more than the task says.`
+
+// A turn is one answer of the model.
+type turn struct {
+	Actions []Action `json:"actions"`
+	Done    bool     `json:"done"`
+	Success bool     `json:"success"`
+	Message string   `json:"message"`
+}
+
+// Act does something in a page, in the words of a task. What cannot be done is no
+// error but no success.
+func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (ActOut, error) {
+	t := &task{Operator: o, page: page, target: in.Page, hidden: in.Variables, vision: in.Vision}
+	var steps []Step
+	for range maxSteps {
+		now, err := t.snapshot(ctx, "", 0)
+		if err != nil {
+			return ActOut{}, err
+		}
+		next, err := t.turn(ctx, in.Action, steps, now)
+		if err != nil {
+			return ActOut{Steps: steps, Usage: t.usage}, err
+		}
+		for _, a := range next.Actions {
+			step, err := t.perform(ctx, a)
+			if err != nil {
+				return ActOut{Steps: steps, Usage: t.usage}, err
+			}
+			if steps = append(steps, step); step.Failed {
+				break
+			}
+		}
+		if next.Done {
+			return ActOut{Success: next.Success, Message: next.Message, Steps: steps, Usage: t.usage}, nil
+		}
+	}
+	return ActOut{Message: fmt.Sprintf("not done after %d turns", maxSteps), Steps: steps, Usage: t.usage}, nil
+}
+
+// turn asks the model what to do next.
+func (t *task) turn(ctx context.Context, action string, steps []Step, now tool.PageSnapshotOut) (next turn, err error) {
+	var done strings.Builder
+	for i, s := range steps {
+		b, err := json.Marshal(s)
+		if err != nil {
+			return next, err
+		}
+		fmt.Fprintf(&done, "%d. %s\n", i+1, clip(string(b)))
+	}
+	if done.Len() == 0 {
+		done.WriteString("nothing yet\n")
+	}
+	conversation := []Message{
+		{System: true, Text: actForm},
+		{Text: "The task: " + action + "\n\nDone so far:\n" + done.String()},
+		pageMessage(now),
+	}
+	err = t.ask(ctx, conversation, func(object []byte) error {
+		next = turn{}
+		if err := json.Unmarshal(object, &next); err != nil {
+			return err
+		}
+		return next.check(now)
+	})
+	return next, err
+}
+
+// check refuses a turn that makes no sense on a page.
+func (n turn) check(now tool.PageSnapshotOut) error {
+	if !n.Done && len(n.Actions) == 0 {
+		return fmt.Errorf("it has no actions, and is not done")
+	}
+	if len(n.Actions) > maxActions {
+		return fmt.Errorf("it has %d actions; at most %d at once", len(n.Actions), maxActions)
+	}
+	for _, a := range n.Actions {
+		if err := a.check(now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a Action) check(now tool.PageSnapshotOut) error {
+	if !slices.Contains(tool.PageMethods, a.Method) {
+		return fmt.Errorf("there is no method %q", clip(a.Method))
+	}
+	if a.Ref != "" && !hasRef(now, a.Ref) {
+		return fmt.Errorf("the page has no reference %q", clip(a.Ref))
+	}
+	return nil
+}
+
+// perform does an action of the model's.
+func (t *task) perform(ctx context.Context, a Action) (Step, error) {
+	r, err := t.page.Perform(ctx, tool.PagePerformIn{
+		PageIn: tool.PageIn{Page: t.target}, Method: a.Method, Ref: a.Ref, Text: t.reveal(a.Text), Key: a.Key, Amount: a.Amount, Dialog: a.Dialog,
+	})
+	return Step{Action: a, Failed: r.Failed, Result: t.hide(clip(r.Text))}, err
+}
+
+// An observed action, as Observe found it and clients give it back.
+type observed struct {
+	Method    string `json:"method"`
+	Arguments struct {
+		Action
+		Selector string `json:"selector"`
+	} `json:"arguments"`
+}
+
+// Observed reads an action that Observe has found. Other text is none.
+func Observed(action string) (in tool.PagePerformIn, ok bool) {
+	var o observed
+	if !strings.HasPrefix(strings.TrimSpace(action), "{") || json.Unmarshal([]byte(action), &o) != nil || o.Method == "" {
+		return in, false
+	}
+	a := o.Arguments
+	return tool.PagePerformIn{Method: o.Method, Ref: a.Ref, Selector: a.Selector, Text: a.Text, Key: a.Key, Amount: a.Amount, Dialog: a.Dialog}, true
+}
+
+// Perform does an action that Observe has found, without a model: to what the
+// reference names, or, if the page has changed since, to what is in its place.
+func Perform(ctx context.Context, page Page, in tool.PagePerformIn) (ActOut, error) {
+	byRef := in
+	if in.Ref != "" {
+		byRef.Selector = ""
+	}
+	r, err := page.Perform(ctx, byRef)
+	if err == nil && r.Failed && in.Ref != "" && in.Selector != "" {
+		in.Ref = ""
+		r, err = page.Perform(ctx, in)
+	}
+	a := Action{Method: in.Method, Ref: byRef.Ref, Text: in.Text, Key: in.Key, Amount: in.Amount, Dialog: in.Dialog}
+	return ActOut{Success: !r.Failed, Message: r.Text, Steps: []Step{{Action: a, Failed: r.Failed, Result: clip(r.Text)}}}, err
+}
