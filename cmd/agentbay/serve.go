@@ -20,6 +20,7 @@ import (
 	"github.com/agentbay/agentbay/internal/bay"
 	"github.com/agentbay/agentbay/internal/certs"
 	"github.com/agentbay/agentbay/internal/gate"
+	"github.com/agentbay/agentbay/internal/guest"
 	"github.com/agentbay/agentbay/internal/listener"
 	"github.com/agentbay/agentbay/internal/objects"
 	"github.com/agentbay/agentbay/internal/proxy"
@@ -82,7 +83,7 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 	door := &rpc.Door{Bay: h.bay, Log: log, PublicURL: o.publicURL}
 	defer door.Close()
 	defer context.AfterFunc(ctx, func() { door.Close() })() // first of all: a watch is a call that never ends
-	ports := &proxy.Door{Bay: h.bay, Log: log}
+	ports := &proxy.Door{Bay: h.bay, Log: log, DevTools: guest.BrowserPort, PublicURL: o.publicURL}
 	pages := &view.Door{Bay: viewBay{h.bay}, Log: log}
 	defer pages.Close()
 	defer context.AfterFunc(ctx, pages.Close)()

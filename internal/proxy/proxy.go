@@ -1,6 +1,7 @@
 // Package proxy carries bytes from outside to a port of a session: whatever
 // HTTP server or WebSocket listens there, behind a link whose path holds the
-// token. It passes everything on as it comes and keeps nothing back.
+// token. It passes everything on as it comes and keeps nothing back. Only where
+// DevTools say how they are reached, it says how they are through the link.
 package proxy
 
 import (
@@ -35,8 +36,10 @@ type Dial = func(context.Context) (io.ReadWriteCloser, error)
 
 // A Door answers requests to links of ports. Its fields are set before it is used.
 type Door struct {
-	Bay Bay
-	Log *slog.Logger // nil means slog.Default
+	Bay       Bay
+	Log       *slog.Logger // nil means slog.Default
+	DevTools  uint16       // the port of browsers' DevTools, which are made to name the link; 0 means none
+	PublicURL string       // what links begin with; empty means as the request that asks came in
 }
 
 // ServeHTTP passes one request on, and its answer back, until either side ends.
@@ -68,12 +71,17 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request) (session string, po
 		fail(w, err)
 		return session, port, err
 	}
-	forward(dial, port, prefix, &err).ServeHTTP(w, r)
+	onward := forward(dial, port, prefix, &err)
+	if port == d.DevTools {
+		link := gate.Origin(r, d.PublicURL) + prefix
+		onward.ModifyResponse = func(answer *http.Response) error { return relink(answer, link) }
+	}
+	onward.ServeHTTP(w, r)
 	return session, port, err
 }
 
 // forward passes requests on to the port. failed is set to why it could not.
-func forward(dial Dial, port uint16, prefix string, failed *error) http.Handler {
+func forward(dial Dial, port uint16, prefix string, failed *error) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetXForwarded()
@@ -86,7 +94,7 @@ func forward(dial Dial, port uint16, prefix string, failed *error) http.Handler 
 		FlushInterval: -1, // nothing is kept back
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			*failed = err
-			fail(w, agentbay.Wrap(err, agentbay.Unavailable, "nothing answers at port %d of the session: %s", port, agentbay.MessageOf(err)))
+			fail(w, agentbay.Wrap(err, agentbay.Unavailable, "port %d of the session gives no answer: %s", port, agentbay.MessageOf(err)))
 		},
 	}
 }

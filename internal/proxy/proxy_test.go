@@ -22,6 +22,7 @@ import (
 
 // A linked is a server in a session and the link to its port.
 type linked struct {
+	proxy   *proxy.Door
 	door    *httptest.Server
 	session *agentbay.SessionInfo
 	port    uint16
@@ -37,9 +38,10 @@ func link(t *testing.T, serve http.HandlerFunc) linked {
 	if err != nil {
 		t.Fatal(err)
 	}
-	door := httptest.NewServer(&proxy.Door{Bay: b, Log: slog.New(slog.DiscardHandler)})
+	ports := &proxy.Door{Bay: b, Log: slog.New(slog.DiscardHandler)}
+	door := httptest.NewServer(ports)
 	t.Cleanup(door.Close)
-	return linked{door, s, portOf(t, inside.URL)}
+	return linked{ports, door, s, portOf(t, inside.URL)}
 }
 
 func portOf(t *testing.T, link string) uint16 {

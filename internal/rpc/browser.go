@@ -3,9 +3,9 @@ package rpc
 import (
 	"context"
 	"encoding/json"
-	"strings"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/gate"
 	"github.com/agentbay/agentbay/tool"
 )
 
@@ -18,7 +18,7 @@ func getCDPLink(ctx context.Context, c *call, p sessionParams) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{data: urlData{"ws" + strings.TrimPrefix(c.origin.complete(path), "http")}}, nil
+	return answer{data: urlData{gate.Socket(c.origin.complete(path))}}, nil
 }
 
 type initBrowserParams struct {

@@ -1,10 +1,8 @@
 package rpc
 
 import (
-	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 
 	"github.com/agentbay/agentbay"
@@ -16,34 +14,7 @@ import (
 type origin string
 
 // originOf says how the client of r reaches this door.
-func (d *Door) originOf(r *http.Request) origin {
-	if d.PublicURL != "" {
-		return origin(strings.TrimRight(d.PublicURL, "/"))
-	}
-	scheme := "http://"
-	if r.TLS != nil {
-		scheme = "https://"
-	}
-	if host, ok := validHost(r.Host); ok {
-		return origin(scheme + host)
-	}
-	if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		return origin(scheme + addr.String())
-	}
-	return origin(scheme + "localhost")
-}
-
-var hostName = regexp.MustCompile(`^[0-9A-Za-z._-]{1,253}$`)
-
-// validHost reports whether a Host header can be put in a link.
-func validHost(host string) (string, bool) {
-	u, err := url.Parse("//" + host)
-	if err != nil || u.Host != host || u.User != nil {
-		return "", false
-	}
-	name := u.Hostname()
-	return host, net.ParseIP(name) != nil || hostName.MatchString(name)
-}
+func (d *Door) originOf(r *http.Request) origin { return origin(gate.Origin(r, d.PublicURL)) }
 
 // link is where the session's tools can be called directly; empty if its image
 // is not given a link.
@@ -67,14 +38,14 @@ func (o origin) complete(url string) string {
 
 // socket is where the session's WebSocket is.
 func (o origin) socket(id agentbay.SessionID) string {
-	return "ws" + strings.TrimPrefix(string(o), "http") + "/ws/" + string(id)
+	return gate.Socket(string(o)) + "/ws/" + string(id)
 }
 
 // port is the link to a port of the session, to a WebSocket or an HTTP server there.
 func (o origin) port(s *agentbay.SessionInfo, port uint16, socket bool) string {
 	path := gate.PortPath(string(s.ID), port, gate.PortToken(s.Token, port))
 	if socket {
-		return "ws" + strings.TrimPrefix(string(o), "http") + path
+		return gate.Socket(string(o)) + path
 	}
 	return string(o) + path
 }

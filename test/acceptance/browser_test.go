@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -38,6 +39,23 @@ func devTools(t *testing.T, link, method string) map[string]any {
 	}
 }
 
+// discovered asks the DevTools themselves where a browser is, as clients do that
+// are told an address over HTTP.
+func discovered(t *testing.T, link string) string {
+	t.Helper()
+	base, _, _ := strings.Cut(link, "/devtools/")
+	answer, err := http.Get("http" + strings.TrimPrefix(base, "ws") + "/json/version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	var v struct{ WebSocketDebuggerURL string }
+	if err := json.NewDecoder(answer.Body).Decode(&v); err != nil {
+		t.Fatalf("%s: %v", answer.Status, err)
+	}
+	return v.WebSocketDebuggerURL
+}
+
 func TestBrowser(t *testing.T) {
 	for _, image := range []string{"browser_latest", "linux_latest"} {
 		t.Run(image, func(t *testing.T) {
@@ -52,6 +70,9 @@ func TestBrowser(t *testing.T) {
 			again, err := s.Browser().Link(t.Context())
 			if err != nil || again != link {
 				t.Errorf("asked again it is at %s, %v, want %s", again, err, link)
+			}
+			if said := discovered(t, link); said != link {
+				t.Errorf("its DevTools say they are at %s, want %s", said, link)
 			}
 			if err := s.Browser().Open(t.Context(), tool.BrowserIn{UserAgent: "Agent/7", CmdArgs: []string{"--lang=de"}}); err != nil {
 				t.Fatal(err)
