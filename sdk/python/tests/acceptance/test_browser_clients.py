@@ -13,7 +13,9 @@ import pytest
 from acceptance.conftest import make
 from agentbay import AgentBay, Session
 
-playwright = pytest.importorskip("playwright.sync_api", reason="lacks Playwright; pip install 'agentbay[test]'")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="lacks Playwright; pip install 'agentbay[test]'"
+)
 
 SITE = "http://localhost:8000/"
 PAGE = """<!doctype html><title>A page</title><h1>Hello</h1>
