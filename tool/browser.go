@@ -90,8 +90,8 @@ type BrowserSize struct {
 type BrowserProxy struct {
 	Type     string `json:"type,omitempty" doc:"custom"`
 	Server   string `json:"server,omitempty" doc:"address, such as http://10.0.0.1:3128 or socks5://10.0.0.1:1080"`
-	Username string `json:"username,omitempty" doc:"not offered yet"`
-	Password string `json:"password,omitempty" doc:"not offered yet"`
+	Username string `json:"username,omitempty" doc:"for proxies that want one"`
+	Password string `json:"password,omitempty" doc:"for proxies that want one"`
 }
 
 // BrowserOut is where a browser's DevTools are.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,7 @@ func (b *Browser) Register(m *guest.Mux) {
 type process struct {
 	options tool.BrowserIn
 	cmd     *exec.Cmd
+	relay   *relay         // to its proxy; nil if it has none that wants a password
 	path    string         // of its WebSocket
 	tools   *devtools.Conn // ours to it
 	ended   chan struct{}  // closed when it has
@@ -81,6 +83,10 @@ func (b *Browser) opened(ctx context.Context, in tool.BrowserIn) (*process, erro
 	if err != nil {
 		return nil, err
 	}
+	upstream, err := upstreamOf(in.Proxies)
+	if err != nil {
+		return nil, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.running != nil && b.running.alive() {
@@ -90,7 +96,7 @@ func (b *Browser) opened(ctx context.Context, in tool.BrowserIn) (*process, erro
 		b.running.end()
 	}
 	in.Keep = false
-	b.running, err = b.start(ctx, in, args)
+	b.running, err = b.start(ctx, in, args, upstream)
 	return b.running, err
 }
 
@@ -105,25 +111,32 @@ func (b *Browser) stop(context.Context, tool.None) (guest.Answer, error) {
 }
 
 // start starts the browser and returns once its DevTools can be dialled.
-func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string) (*process, error) {
+func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, upstream *url.URL) (*process, error) {
 	if err := b.unlock(); err != nil {
+		return nil, err
+	}
+	p := &process{options: in, ended: make(chan struct{})}
+	through, err := p.useProxy(ctx, upstream)
+	if err != nil {
 		return nil, err
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	p := &process{options: in, cmd: exec.Command(b.Program, args...), ended: make(chan struct{})}
+	p.cmd = exec.Command(b.Program, append(through, args...)...)
 	p.cmd.Env, p.cmd.Stderr = b.Env, w
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err = guest.Start(p.cmd)
 	w.Close()
 	if err != nil {
 		r.Close()
+		p.leaveProxy()
 		return nil, guest.Failf(guest.Unsuccessful, "the browser cannot be started: %v", err)
 	}
 	go func() {
 		p.status = guest.Wait(p.cmd)
+		p.leaveProxy()
 		close(p.ended)
 	}()
 	said := listen(r)
@@ -143,6 +156,31 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string) (
 	case <-ctx.Done():
 		p.end()
 		return nil, guest.Failf(guest.Unsuccessful, "[timeout] the browser did not open within %s", openWithin)
+	}
+}
+
+// useProxy is the switches that have all of the browser go through a proxy.
+func (p *process) useProxy(ctx context.Context, upstream *url.URL) (args []string, err error) {
+	if upstream == nil {
+		return nil, nil
+	}
+	if err := reach(ctx, upstream); err != nil {
+		return nil, err
+	}
+	server := upstream.Scheme + "://" + upstream.Host
+	if upstream.User != nil {
+		if p.relay, err = newRelay(upstream); err != nil {
+			return nil, err
+		}
+		server = "http://" + p.relay.listener.Addr().String()
+	}
+	// WebRTC would look for ways of its own.
+	return []string{"--proxy-server=" + server, "--force-webrtc-ip-handling-policy=disable_non_proxied_udp"}, nil
+}
+
+func (p *process) leaveProxy() {
+	if p.relay != nil {
+		p.relay.close()
 	}
 }
 
@@ -251,11 +289,6 @@ func optional(in tool.BrowserIn) (args []string, err error) {
 		args = append(args, fmt.Sprintf("--window-size=%d,%d", size.Width, size.Height))
 		break
 	}
-	proxy, err := proxyOf(in.Proxies)
-	if err != nil {
-		return nil, err
-	}
-	args = append(args, proxy...)
 	for _, a := range in.CmdArgs {
 		if err := checkSwitch(a); err != nil {
 			return nil, err
@@ -290,26 +323,6 @@ func checkSwitch(s string) error {
 		}
 	}
 	return nil
-}
-
-// proxyOf is the switches for a proxy.
-func proxyOf(list []tool.BrowserProxy) ([]string, error) {
-	switch {
-	case len(list) == 0:
-		return nil, nil
-	case len(list) > 1:
-		return nil, guest.Failf(guest.BadArgument, "a browser has at most one proxy, not %d", len(list))
-	}
-	p := list[0]
-	switch {
-	case p.Type != "" && p.Type != "custom":
-		return nil, guest.Failf(guest.BadArgument, "proxies of type %q are a service that this bay does not have; use a proxy of your own, of type custom", p.Type)
-	case p.Server == "":
-		return nil, guest.Failf(guest.BadArgument, "the proxy has no server; give an address such as http://10.0.0.1:3128")
-	case p.Username != "" || p.Password != "":
-		return nil, guest.Failf(guest.BadArgument, "proxies that want a password are not offered yet; use one that knows the bay by its address")
-	}
-	return []string{"--proxy-server=" + p.Server}, nil
 }
 
 // extensions is the directories in a directory; there may be none.
