@@ -78,6 +78,18 @@ type BrowserIn struct {
 	Type          string         `json:"browserType,omitempty" doc:"chrome or chromium; both are Chromium"`
 	ExtensionPath string         `json:"extensionPath,omitempty" doc:"directory whose directories are extensions to be loaded"`
 	Proxies       []BrowserProxy `json:"proxies,omitempty" doc:"at most one proxy for all that the browser asks for"`
+
+	Stealth         bool             `json:"useStealth,omitempty" doc:"do not look like a browser that is driven by a program; what follows needs it"`
+	Fingerprint     *FingerprintWish `json:"fingerprint,omitempty" doc:"look like another browser, of a random one of these kinds; not with a user agent"`
+	RawFingerprint  string           `json:"fingerprintRawData,omitempty" doc:"look like a browser whose fingerprint this is, as JSON in base64"`
+	KeepFingerprint string           `json:"fingerprintPersistPath,omitempty" doc:"directory that a fingerprint is kept in, and used again from"`
+}
+
+// A FingerprintWish is what a random fingerprint is to be. Empty lists leave it open.
+type FingerprintWish struct {
+	Devices []string `json:"devices,omitempty" doc:"desktop or mobile"`
+	Systems []string `json:"operatingSystems,omitempty" doc:"windows, macos, linux, android or ios"`
+	Locales []string `json:"locales,omitempty" doc:"languages, such as zh-CN"`
 }
 
 // A BrowserSize is a number of pixels in each direction.

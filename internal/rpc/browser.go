@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/gate"
@@ -30,13 +29,9 @@ type initBrowserParams struct {
 // What this release cannot give is refused, not dropped.
 type browserOption struct {
 	tool.BrowserIn
-	Stealth        bool            `json:"useStealth"`
-	Fingerprint    json.RawMessage `json:"fingerprint"`
-	RawFingerprint string          `json:"fingerprintRawData"`
-	KeepPrint      string          `json:"fingerprintPersistPath"`
-	Captchas       bool            `json:"solveCaptchas"`
-	AutoLogin      bool            `json:"autoLogin"`
-	CallForUser    bool            `json:"callForUser"`
+	Captchas    bool `json:"solveCaptchas"`
+	AutoLogin   bool `json:"autoLogin"`
+	CallForUser bool `json:"callForUser"`
 }
 
 func (o browserOption) check() error {
@@ -44,8 +39,6 @@ func (o browserOption) check() error {
 		asked bool
 		what  string
 	}{
-		{o.Stealth, "stealth (useStealth)"},
-		{len(o.Fingerprint) > 0 && string(o.Fingerprint) != "null" || o.RawFingerprint != "" || o.KeepPrint != "", "fingerprints"},
 		{o.Captchas, "solving of captchas (solveCaptchas)"},
 		{o.AutoLogin, "automatic login (autoLogin)"},
 		{o.CallForUser, "calls for a person by the browser (callForUser); RequestHelp calls for one"},

@@ -149,6 +149,10 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, u
 				p.end()
 				return nil, guest.Failf(guest.Unsuccessful, "%v", err)
 			}
+			if err := b.disguise(ctx, p); err != nil {
+				p.end()
+				return nil, err
+			}
 			return p, nil
 		}
 		<-p.ended // it has closed its output
@@ -157,6 +161,28 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, u
 		p.end()
 		return nil, guest.Failf(guest.Unsuccessful, "[timeout] the browser did not open within %s", openWithin)
 	}
+}
+
+// disguise disguises a browser that has been started, if that is wanted, and then
+// goes to its first page.
+func (b *Browser) disguise(ctx context.Context, p *process) error {
+	d, err := p.disguiseOf(ctx, p.options)
+	if d == nil || err != nil {
+		return err
+	}
+	if err := d.wear(p.tools.Browser()); err != nil || p.options.DefaultURL == "" {
+		return err
+	}
+	id, err := b.active(ctx, p.tools.Browser())
+	if err != nil {
+		return err
+	}
+	first, err := b.attach(ctx, p.tools.Browser(), id)
+	if err != nil {
+		return err
+	}
+	defer first.detach()
+	return first.Tell(ctx, "Page.navigate", map[string]any{"url": p.options.DefaultURL})
 }
 
 // useProxy is the switches that have all of the browser go through a proxy.
@@ -266,7 +292,9 @@ func (b *Browser) arguments(in tool.BrowserIn) ([]string, error) {
 	if list := extensions(in.ExtensionPath); len(list) > 0 {
 		args = append(args, "--load-extension="+strings.Join(list, ","), "--disable-features=DisableLoadExtensionCommandLineSwitch")
 	}
-	if in.DefaultURL != "" {
+	if in.Stealth {
+		args = append(args, "--disable-blink-features=AutomationControlled")
+	} else if in.DefaultURL != "" { // else it is gone to once the browser is disguised
 		args = append(args, in.DefaultURL)
 	}
 	return args, nil

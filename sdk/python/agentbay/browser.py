@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,14 +28,57 @@ class BrowserScreen:
 
 
 @dataclass
+class BrowserFingerprint:
+    """What a random fingerprint is to be; empty lists leave it open."""
+
+    devices: list[str] | None = None
+    operating_systems: list[str] | None = None
+    locales: list[str] | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """The fingerprint as the wire has it."""
+        wire = {
+            "devices": self.devices,
+            "operatingSystems": self.operating_systems,
+            "locales": self.locales,
+        }
+        return {name: value for name, value in wire.items() if value}
+
+
+@dataclass
+class BrowserProxy:
+    """A proxy for all that the browser asks for: http, https or socks5."""
+
+    proxy_type: str = "custom"
+    server: str | None = None
+    username: str | None = None
+    password: str | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """The proxy as the wire has it."""
+        wire = {
+            "type": self.proxy_type,
+            "server": self.server,
+            "username": self.username,
+            "password": self.password,
+        }
+        return {name: value for name, value in wire.items() if value is not None}
+
+
+@dataclass
 class BrowserOption:
-    """How a session's browser is set up."""
+    """How a session's browser is set up.
+
+    Fingerprints need use_stealth. fingerprint_format is one as JSON, of which an
+    object, a string or the object of a public SDK is taken; it comes before one
+    that was kept, and that before a random one.
+    """
 
     use_stealth: bool = False
     user_agent: str | None = None
     viewport: BrowserViewport | None = None
     screen: BrowserScreen | None = None
-    fingerprint: Any = None
+    fingerprint: BrowserFingerprint | dict[str, Any] | None = None
     fingerprint_format: Any = None
     fingerprint_persistent: bool = False
     solve_captchas: bool = False
@@ -52,7 +98,7 @@ class BrowserOption:
             "viewport": vars(self.viewport) if self.viewport else None,
             "screen": vars(self.screen) if self.screen else None,
             "fingerprint": _plain(self.fingerprint),
-            "fingerprintRawData": _plain(self.fingerprint_format),
+            "fingerprintRawData": _base64(self.fingerprint_format),
             "fingerprintPersistPath": "/tmp/browser_fingerprint" if self.fingerprint_persistent else None,
             "solveCaptchas": self.solve_captchas,
             "autoLogin": self.auto_login,
@@ -68,13 +114,27 @@ class BrowserOption:
 
 def _plain(value: Any) -> Any:
     """An object as JSON has it."""
+    if hasattr(value, "to_wire"):
+        return value.to_wire()
     return vars(value) if hasattr(value, "__dict__") else value
+
+
+def _base64(value: Any) -> str | None:
+    """JSON in base64."""
+    if value is None:
+        return None
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    text = value if isinstance(value, str) else json.dumps(value)
+    return base64.b64encode(text.encode()).decode()
 
 
 __all__ = [
     "ActOptions",
     "ActResult",
+    "BrowserFingerprint",
     "BrowserOption",
+    "BrowserProxy",
     "BrowserScreen",
     "BrowserViewport",
     "ExtractOptions",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -12,8 +13,10 @@ from agentbay import (
     ActOptions,
     ActResult,
     BrowserError,
+    BrowserFingerprint,
     BrowserOperator,
     BrowserOption,
+    BrowserProxy,
     BrowserScreen,
     ExtractOptions,
     ObserveOptions,
@@ -53,6 +56,24 @@ def test_a_browser_is_opened_and_dialled(bay: TestBay, session: Session) -> None
     assert session.browser.get_endpoint_url() == "ws://bay/x"
     bay.tools["stopChrome"] = lambda _: ("closed", False)
     assert session.browser.destroy().success and not session.browser.is_initialized()
+
+
+def test_a_disguise_is_sent(bay: TestBay, session: Session) -> None:
+    opening(bay, {"Port": 9222})
+    option = BrowserOption(
+        use_stealth=True,
+        fingerprint=BrowserFingerprint(operating_systems=["windows"], locales=["de-DE"]),
+        fingerprint_format={"fingerprint": {}},
+        fingerprint_persistent=True,
+        proxies=[BrowserProxy(server="socks5://p:1", username="u", password="w")],
+    )
+    assert session.browser.initialize(option)
+    sent = json.loads(bay.calls[-1]["BrowserOption"])
+    assert sent["useStealth"] and sent["fingerprintPersistPath"] == "/tmp/browser_fingerprint"
+    assert sent["fingerprint"] == {"operatingSystems": ["windows"], "locales": ["de-DE"]}
+    assert json.loads(base64.b64decode(sent["fingerprintRawData"])) == {"fingerprint": {}}
+    proxy = {"type": "custom", "server": "socks5://p:1", "username": "u", "password": "w"}
+    assert sent["proxies"] == [proxy]
 
 
 def test_a_browser_that_does_not_open(bay: TestBay, session: Session) -> None:

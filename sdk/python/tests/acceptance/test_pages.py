@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from acceptance.conftest import NewSession
-from agentbay import BrowserOption
+from agentbay import BrowserFingerprint, BrowserOption
 
 
 def test_a_page_is_navigated_and_pictured(new_session: NewSession) -> None:
@@ -21,3 +21,12 @@ def test_a_page_is_navigated_and_pictured(new_session: NewSession) -> None:
     assert int.from_bytes(picture[20:24], "big") == 3000  # the height of a PNG
     assert operator.navigate("http://127.0.0.1:1/").startswith("Navigation failed: ")
     assert operator.close()
+
+
+def test_a_browser_looks_like_another(new_session: NewSession) -> None:
+    session = new_session(image_id="browser_latest")
+    windows = BrowserFingerprint(operating_systems=["windows"])
+    assert session.browser.initialize(BrowserOption(use_stealth=True, fingerprint=windows))
+    page = "data:text/html,<script>document.title = navigator.platform + ' ' + navigator.userAgent</script>"
+    said = session.browser.operator.navigate(page)
+    assert '"Win32 Mozilla/5.0 (Windows NT 10.0;' in said

@@ -1,0 +1,162 @@
+package browser
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/agentbay/agentbay/internal/guest"
+	"github.com/agentbay/agentbay/internal/guest/devtools"
+	"github.com/agentbay/agentbay/internal/guest/fingerprint"
+	"github.com/agentbay/agentbay/tool"
+)
+
+// A disguise is a fingerprint that a browser has for all its pages, frames and
+// workers. Each waits, before any script of its own, until it has been dressed.
+type disguise struct {
+	print  *fingerprint.Fingerprint
+	script string
+}
+
+// disguiseOf is the disguise that a caller wants; nil if none. Without stealth
+// there is none, whatever else is said.
+func (p *process) disguiseOf(ctx context.Context, in tool.BrowserIn) (*disguise, error) {
+	if !in.Stealth {
+		return nil, nil
+	}
+	print, err := p.printOf(ctx, in)
+	if err != nil {
+		return nil, guest.Failf(guest.BadArgument, "%v", err)
+	}
+	return &disguise{print, print.Script()}, nil
+}
+
+// printOf is a fingerprint: the caller's, else the one that was kept, else one
+// that is made up and kept. With a user agent, or without any wish, the browser
+// stays what it is, but for its video card: it has none.
+func (p *process) printOf(ctx context.Context, in tool.BrowserIn) (*fingerprint.Fingerprint, error) {
+	if in.RawFingerprint != "" {
+		f, err := fingerprint.ParseBase64(in.RawFingerprint)
+		if err != nil {
+			return nil, err
+		}
+		return f, keep(in.KeepFingerprint, f)
+	}
+	if f, err := kept(in.KeepFingerprint); f != nil || err != nil {
+		return f, err
+	}
+	var version struct{ Product, UserAgent string }
+	if err := p.tools.Browser().Call(ctx, "Browser.getVersion", nil, &version); err != nil {
+		return nil, err
+	}
+	_, number, _ := strings.Cut(version.Product, "/")
+	major, _, _ := strings.Cut(number, ".")
+	if in.UserAgent != "" || in.Fingerprint == nil && in.KeepFingerprint == "" {
+		f := &fingerprint.Fingerprint{VideoCard: fingerprint.VideoCard{Vendor: "Google Inc. (Intel)", Renderer: "ANGLE (Intel, Mesa Intel(R) UHD Graphics 620 (KBL GT2), OpenGL 4.6)"}}
+		return f, nil
+	}
+	var wish tool.FingerprintWish
+	if in.Fingerprint != nil {
+		wish = *in.Fingerprint
+	}
+	var least tool.BrowserSize
+	if in.Screen != nil {
+		least = *in.Screen
+	}
+	f, err := fingerprint.Random(wish, major, least.Width, least.Height)
+	if err != nil {
+		return nil, err
+	}
+	return f, keep(in.KeepFingerprint, f)
+}
+
+// printFile is what a fingerprint is called in the directory that it is kept in.
+const printFile = "fingerprint.json"
+
+// kept is the fingerprint of a directory; nil if it has none.
+func kept(dir string) (*fingerprint.Fingerprint, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(filepath.Join(dir, printFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return fingerprint.Parse(b)
+}
+
+// keep keeps a fingerprint in a directory, if there is one.
+func keep(dir string, f *fingerprint.Fingerprint) error {
+	if dir == "" {
+		return nil
+	}
+	b, err := f.Document()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, printFile), b, 0o600)
+}
+
+// wear dresses what a target has of others, now and later: a browser its pages, a
+// page its frames and workers.
+func (d *disguise) wear(s devtools.Session) error {
+	s.On("Target.attachedToTarget", func(params json.RawMessage) {
+		var e struct {
+			SessionID  string
+			TargetInfo struct{ Type string }
+		}
+		if json.Unmarshal(params, &e) == nil {
+			go d.dress(s.Session(e.SessionID), e.TargetInfo.Type)
+		}
+	})
+	s.On("Target.detachedFromTarget", func(params json.RawMessage) {
+		var e struct{ SessionID string }
+		if json.Unmarshal(params, &e) == nil {
+			go s.Session(e.SessionID).Forget()
+		}
+	})
+	return s.Call(context.Background(), "Target.setAutoAttach", map[string]any{"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true}, nil)
+}
+
+// dress dresses a target, and then lets it go on. What targets of its kind do not
+// know, they refuse.
+func (d *disguise) dress(s devtools.Session, kind string) {
+	tell := func(method string, params map[string]any) { s.Tell(context.Background(), method, params) }
+	defer tell("Runtime.runIfWaitingForDebugger", nil)
+	n := d.print.Navigator
+	if n.UserAgent != "" {
+		agent := map[string]any{"userAgent": n.UserAgent, "platform": n.Platform, "acceptLanguage": strings.Join(n.Languages, ",")}
+		if u := n.UserAgentData; u != nil {
+			agent["userAgentMetadata"] = u
+		}
+		tell("Emulation.setUserAgentOverride", agent)
+	}
+	if kind != "page" && kind != "iframe" {
+		tell("Runtime.evaluate", map[string]any{"expression": d.script})
+		go d.wear(s)
+		return
+	}
+	tell("Page.enable", nil)
+	tell("Page.addScriptToEvaluateOnNewDocument", map[string]any{"source": d.script, "runImmediately": true})
+	if len(n.Languages) > 0 {
+		tell("Emulation.setLocaleOverride", map[string]any{"locale": n.Languages[0]})
+	}
+	if screen := d.print.Screen; kind == "page" && d.print.Mobile() && screen.Width > 0 && screen.Height > 0 {
+		tell("Emulation.setDeviceMetricsOverride", map[string]any{
+			"width": screen.Width, "height": screen.Height, "screenWidth": screen.Width, "screenHeight": screen.Height,
+			"deviceScaleFactor": screen.DevicePixelRatio, "mobile": true,
+		})
+		tell("Emulation.setTouchEmulationEnabled", map[string]any{"enabled": true, "maxTouchPoints": max(n.MaxTouchPoints, 1)})
+	}
+	go d.wear(s)
+}
