@@ -27,6 +27,28 @@ var networks = []network{
 	{name: "40ms-1pct", delay: 20 * time.Millisecond, loss: 0.01},
 }
 
+// String names the network and, where it matters, how TCP finds its pace there.
+func (n network) String() string {
+	if n.delay == 0 && n.loss == 0 {
+		return n.name
+	}
+	return n.name + "-" + congestionControl()
+}
+
+// congestionControl is that of a new TCP socket of this machine, such as those of a bay.
+func congestionControl() string {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return "unknown"
+	}
+	defer unix.Close(fd)
+	name, err := unix.GetsockoptString(fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION)
+	if err != nil {
+		return "unknown"
+	}
+	return name
+}
+
 // dial connects to a port of this machine, from where the network says.
 type dial func(ctx context.Context, port int) (net.Conn, error)
 

@@ -27,34 +27,21 @@ import (
 type watcher interface {
 	key(sym uint32)                 // presses and releases one
 	pointer(x, y int, buttons byte) // as RFB has buttons
-	updates() <-chan update         // every change of the picture, once it has arrived whole
+	updates() <-chan update         // of the picture, every one once it has arrived whole
 	received() int64                // bytes until now
 	close()
-}
-
-// An update is a change of the picture.
-type update struct {
-	areas []image.Rectangle
-}
-
-// within is how many pixels of an area an update has changed.
-func (u update) within(area image.Rectangle) (n int) {
-	for _, a := range u.areas {
-		in := a.Intersect(area)
-		n += in.Dx() * in.Dy()
-	}
-	return n
 }
 
 // A vncWatcher sees a session as its page does: RFB in a WebSocket, with the
 // encodings, quality and continuous updates that noVNC asks for.
 type vncWatcher struct {
-	b    *testing.B
-	conn net.Conn
-	in   *bufio.Reader
-	got  chan update
-	read atomic.Int64
-	over atomic.Bool
+	b     *testing.B
+	conn  net.Conn
+	in    *bufio.Reader
+	tight tightReader
+	got   chan update
+	read  atomic.Int64
+	over  atomic.Bool
 }
 
 // watch opens a session's page over a network.
@@ -89,6 +76,7 @@ func watch(b *testing.B, on *live.Bay, s *agentbay.Session, way dial) watcher {
 	go io.Copy(io.Discard, seat)
 	w := &vncWatcher{b: b, conn: open("screen", websocket.MessageBinary), got: make(chan update, 10_000)}
 	w.in = bufio.NewReaderSize(counting{w.conn, &w.read}, 256<<10)
+	w.tight.in = w.in
 	if err := w.greet(); err != nil {
 		b.Fatal(err)
 	}
@@ -131,6 +119,7 @@ func (w *vncWatcher) pointer(x, y int, buttons byte) {
 
 // Encodings and messages of RFB, and of what noVNC knows beyond RFC 6143.
 const (
+	uncompressed        = 0
 	copyRect            = 1
 	tight               = 7
 	lastRect            = -224
@@ -203,9 +192,9 @@ func (w *vncWatcher) listen() {
 		case 2: // bell
 		case 3: // clipboard
 			var head []byte
-			if head, err = w.take(7); err == nil {
+			if head, err = take(w.in, 7); err == nil {
 				n := int32(binary.BigEndian.Uint32(head[3:]))
-				_, err = w.take(int(max(n, -n)))
+				_, err = take(w.in, int(max(n, -n)))
 			}
 		case 150: // continuous updates can be had
 			continuous = true
@@ -225,12 +214,12 @@ func (w *vncWatcher) listen() {
 }
 
 func (w *vncWatcher) answerFence() error {
-	head, err := w.take(8)
+	head, err := take(w.in, 8)
 	if err != nil {
 		return err
 	}
 	flags := binary.BigEndian.Uint32(head[3:])
-	payload, err := w.take(int(head[7]))
+	payload, err := take(w.in, int(head[7]))
 	if err != nil || flags>>31 == 0 {
 		return err
 	}
@@ -239,151 +228,76 @@ func (w *vncWatcher) answerFence() error {
 	return err
 }
 
-func (w *vncWatcher) take(n int) ([]byte, error) {
-	b := make([]byte, n)
-	_, err := io.ReadFull(w.in, b)
-	return b, err
-}
-
 func (w *vncWatcher) readUpdate() (u update, err error) {
-	head, err := w.take(3)
+	head, err := take(w.in, 3)
 	if err != nil {
 		return u, err
 	}
 	for range binary.BigEndian.Uint16(head[1:]) {
-		b, err := w.take(12)
+		b, err := take(w.in, 12)
 		if err != nil {
 			return u, err
 		}
 		at := func(i int) int { return int(binary.BigEndian.Uint16(b[i:])) }
-		width, height := at(4), at(6)
 		kind := int32(binary.BigEndian.Uint32(b[8:]))
 		if kind == lastRect {
-			return u, nil
+			break
 		}
-		if err := w.skipRect(kind, width, height); err != nil {
+		area := image.Rect(at(0), at(2), at(0)+at(4), at(2)+at(6))
+		if kind < 0 {
+			err = w.skip(kind, area.Size())
+		} else {
+			var p patch
+			p, err = w.readPatch(kind, area)
+			u.patches = append(u.patches, p)
+		}
+		if err != nil {
 			return u, err
 		}
-		if kind >= 0 {
-			u.areas = append(u.areas, image.Rect(at(0), at(2), at(0)+width, at(2)+height))
-		}
 	}
+	u.at = time.Now()
 	return u, nil
 }
 
-// skipRect reads what a rectangle consists of.
-func (w *vncWatcher) skipRect(kind int32, width, height int) (err error) {
+// readPatch reads a rectangle of the picture.
+func (w *vncWatcher) readPatch(kind int32, area image.Rectangle) (p patch, err error) {
+	p.area = area
 	switch kind {
-	case 0:
-		_, err = w.take(4 * width * height)
+	case uncompressed:
+		var pixels []byte
+		pixels, err = take(w.in, 4*area.Dx()*area.Dy())
+		picture := &image.RGBA{Pix: pixels, Stride: 4 * area.Dx(), Rect: image.Rectangle{Max: area.Size()}}
+		p.decode = func() (image.Image, error) { return picture, nil }
 	case copyRect:
-		_, err = w.take(4)
+		var from []byte
+		if from, err = take(w.in, 4); err == nil {
+			p.from = image.Pt(int(binary.BigEndian.Uint16(from)), int(binary.BigEndian.Uint16(from[2:])))
+		}
 	case tight:
-		err = w.skipTight(width, height)
+		p.decode, err = w.tight.read(area.Size())
+	default:
+		err = fmt.Errorf("encoding %d", kind)
+	}
+	return p, err
+}
+
+// skip reads a rectangle that is not of the picture.
+func (w *vncWatcher) skip(kind int32, size image.Point) (err error) {
+	var head []byte
+	switch kind {
 	case cursor:
-		_, err = w.take(4*width*height + (width+7)/8*height)
+		_, err = take(w.in, 4*size.X*size.Y+(size.X+7)/8*size.Y)
 	case desktopSize:
 	case extendedDesktopSize:
-		var head []byte
-		if head, err = w.take(4); err == nil {
-			_, err = w.take(16 * int(head[0]))
+		if head, err = take(w.in, 4); err == nil {
+			_, err = take(w.in, 16*int(head[0]))
 		}
 	case desktopName:
-		var head []byte
-		if head, err = w.take(4); err == nil {
-			_, err = w.take(int(binary.BigEndian.Uint32(head)))
+		if head, err = take(w.in, 4); err == nil {
+			_, err = take(w.in, int(binary.BigEndian.Uint32(head)))
 		}
 	default:
 		err = fmt.Errorf("encoding %d", kind)
 	}
 	return err
-}
-
-// skipTight reads a rectangle of the encoding Tight.
-func (w *vncWatcher) skipTight(width, height int) error {
-	control, err := w.in.ReadByte()
-	if err != nil {
-		return err
-	}
-	switch kind := control >> 4; {
-	case kind == 8: // one colour
-		_, err = w.take(3)
-		return err
-	case kind == 9: // JPEG
-		return w.skipCompact()
-	case kind > 9:
-		return fmt.Errorf("tight %d", kind)
-	}
-	size := width * height * 3
-	if control&0x40 != 0 {
-		filter, err := w.in.ReadByte()
-		if err != nil {
-			return err
-		}
-		if filter == 1 { // a palette
-			n, err := w.in.ReadByte()
-			if err != nil {
-				return err
-			}
-			if _, err := w.take(3 * (int(n) + 1)); err != nil {
-				return err
-			}
-			size = width * height
-			if n == 1 {
-				size = (width + 7) / 8 * height
-			}
-		}
-	}
-	if size < 12 {
-		_, err := w.take(size)
-		return err
-	}
-	return w.skipCompact()
-}
-
-// skipCompact reads bytes with their number before them, seven bits a byte.
-func (w *vncWatcher) skipCompact() error {
-	n := 0
-	for shift := 0; shift < 21; shift += 7 {
-		b, err := w.in.ReadByte()
-		if err != nil {
-			return err
-		}
-		n |= int(b&0x7f) << shift
-		if b < 0x80 {
-			break
-		}
-	}
-	_, err := w.take(n)
-	return err
-}
-
-// quiet waits until the picture has not changed for a while.
-func quiet(w watcher, d time.Duration) {
-	for {
-		select {
-		case _, ok := <-w.updates():
-			if !ok {
-				return
-			}
-		case <-time.After(d):
-			return
-		}
-	}
-}
-
-// seen waits until at least some pixels of an area have changed.
-func seen(b *testing.B, w watcher, area image.Rectangle, pixels int) {
-	limit := time.After(20 * time.Second)
-	for n := 0; n < pixels; {
-		select {
-		case u, ok := <-w.updates():
-			if !ok {
-				b.Fatal("the live view has ended")
-			}
-			n += u.within(area)
-		case <-limit:
-			b.Fatalf("of %v only %d pixels change, and %d should", area, n, pixels)
-		}
-	}
 }
