@@ -137,3 +137,24 @@ func Action(o tool.Observation) string {
 	}
 	return string(b)
 }
+
+// browserProfile is where the browser keeps its profile in a session.
+const browserProfile = "/tmp/agentbay_browser"
+
+// BrowserProfile mounts a context as the profile of a session's browser, so that
+// cookies, logins and what sites store are there again in the next session that
+// mounts it. Caches are not kept. The session closes its browser before its
+// contexts are saved for the last time, so nothing of the profile is missing then.
+func BrowserProfile(id ContextID) ContextMount {
+	m := ContextMount{Context: id, Path: browserProfile, Policy: DefaultSyncPolicy}
+	m.Policy.WhiteList = []WhiteList{{Path: "Local State"}}
+	for _, name := range []string{
+		"Cookies", "Cookies-journal", "Local Storage", "IndexedDB", "Session Storage", "Preferences", "Secure Preferences",
+		"Login Data", "Login Data-journal", "Login Data For Account", "Login Data For Account-journal",
+		"Web Data", "Web Data-journal", "Affiliation Database", "Affiliation Database-journal",
+		"TransportSecurity", "Network Persistent State",
+	} {
+		m.Policy.WhiteList = append(m.Policy.WhiteList, WhiteList{Path: "Default/" + name})
+	}
+	return m
+}

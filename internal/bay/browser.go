@@ -3,6 +3,7 @@ package bay
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/gate"
@@ -28,7 +29,7 @@ func (u *use) browserLink() (string, error) {
 	if !u.session.has(tool.Browser) {
 		return "", agentbay.Errorf(agentbay.Invalid, "only BrowserUse image support cdp: a session of %s has no browser; create one of browser_latest or linux_latest", u.session.Image)
 	}
-	r, err := ask(u, tool.OpenBrowser, tool.BrowserIn{Keep: true}, maxBrowserOut, "answer")
+	r, err := ask(u.ctx, u.session, tool.OpenBrowser, tool.BrowserIn{Keep: true}, maxBrowserOut, "answer")
 	if err != nil {
 		return "", err
 	}
@@ -41,4 +42,23 @@ func (u *use) browserLink() (string, error) {
 	}
 	link := gate.PortPath(string(u.session.ID), guest.BrowserPort, gate.PortToken(u.session.Token, guest.BrowserPort))
 	return strings.TrimSuffix(link, "/") + out.Path, nil
+}
+
+// closeWithin is how long a session that ends may take to close its browser.
+const closeWithin = 10 * time.Second
+
+// closeBrowser has the browser of a session that is to be halted write what it
+// has not written of its profile, which may be in a mount. Cookies stay in its
+// memory for up to half a minute. If it does not, what it wrote is saved.
+func (b *Bay) closeBrowser(s *session) {
+	if !s.has(tool.Browser) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(b.ctx, closeWithin)
+	defer cancel()
+	_, err := ask(ctx, s, tool.StopChrome, tool.None{}, maxBrowserOut, "answer")
+	s.guest.CloseIdle()
+	if err != nil {
+		b.Log.Info("a session's browser was not closed before it was saved", "session", s.ID, "why", gate.Scrub(err.Error()))
+	}
 }

@@ -149,12 +149,12 @@ func (u *use) call(c tool.Call) (*tool.Reply, error) {
 
 // ask performs a tool for the bay itself, and reads its whole answer, at most max
 // bytes; what says what the answer is.
-func ask[In, Out any](u *use, d tool.Def[In, Out], in In, max int64, what string) (tool.Result, error) {
+func ask[In, Out any](ctx context.Context, s *session, d tool.Def[In, Out], in In, max int64, what string) (tool.Result, error) {
 	call, err := d.Call(in)
 	if err != nil {
 		return tool.Result{}, err
 	}
-	reply, err := u.session.guest.Call(u.ctx, call)
+	reply, err := s.guest.Call(ctx, call)
 	if err != nil {
 		return tool.Result{}, err
 	}

@@ -31,7 +31,7 @@ func (u *use) screenshot() (*tool.Reply, error) {
 	if err := b.HighWater.room(1, "no pictures are kept"); err != nil {
 		return failure(agentbay.MessageOf(err)), nil
 	}
-	r, err := ask(u, tool.Screenshot, tool.ScreenshotIn{Format: "png"}, maxPicture, "picture")
+	r, err := ask(u.ctx, u.session, tool.Screenshot, tool.ScreenshotIn{Format: "png"}, maxPicture, "picture")
 	if err != nil {
 		return nil, err
 	}

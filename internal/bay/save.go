@@ -316,6 +316,7 @@ func (b *Bay) saveAll(s *session) error {
 	}
 	defer b.inFlight.Done()
 	defer b.savingOver(s)
+	b.closeBrowser(s)
 	if err := s.machine.Halt(b.ctx, s.ID); err != nil {
 		return fmt.Errorf("halt: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/coder/websocket/wsjson"
@@ -15,14 +16,18 @@ import (
 )
 
 // devTools asks a browser something over its link.
-func devTools(t *testing.T, link, method string) map[string]any {
+func devTools(t *testing.T, link, method string, params ...any) map[string]any {
 	t.Helper()
 	ws, _, err := websocket.Dial(t.Context(), link, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ws.CloseNow()
-	if err := wsjson.Write(t.Context(), ws, map[string]any{"id": 1, "method": method}); err != nil {
+	call := map[string]any{"id": 1, "method": method}
+	if len(params) > 0 {
+		call["params"] = params[0]
+	}
+	if err := wsjson.Write(t.Context(), ws, call); err != nil {
 		t.Fatal(err)
 	}
 	for {
@@ -106,5 +111,41 @@ func TestBrowser(t *testing.T) {
 	s := session(t, "code_latest")
 	if _, err := s.Browser().Link(t.Context()); !errors.Is(err, agentbay.Invalid) || !strings.Contains(err.Error(), "has no browser") {
 		t.Errorf("of an image without a browser: %v", err)
+	}
+}
+
+// A profile goes on in the next session, and is nobody else's.
+func TestABrowserProfileGoesOn(t *testing.T) {
+	c := client(t)
+	mine, others := newContext(t, c), newContext(t, c)
+	open := func(id agentbay.ContextID) (*agentbay.Session, string) {
+		s, err := c.Create(t.Context(), agentbay.SessionSpec{Image: "browser_latest", Contexts: []agentbay.ContextMount{agentbay.BrowserProfile(id)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		link, err := s.Browser().Link(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, link
+	}
+	remove := func(s *agentbay.Session) {
+		if err := s.Delete(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	s, link := open(mine)
+	devTools(t, link, "Storage.setCookies", map[string]any{"cookies": []any{map[string]any{
+		"name": "who", "value": "me", "domain": "example.com", "path": "/", "expires": time.Now().Add(time.Hour).Unix(),
+	}}})
+	devTools(t, link, "Browser.close")
+	sh(t, s, "while pgrep chromium; do sleep 0.05; done")
+	remove(s)
+	for id, want := range map[agentbay.ContextID]int{mine: 1, others: 0} {
+		s, link := open(id)
+		if got, _ := devTools(t, link, "Storage.getCookies")["cookies"].([]any); len(got) != want {
+			t.Errorf("the next session has cookies %v, want %d", got, want)
+		}
+		remove(s)
 	}
 }

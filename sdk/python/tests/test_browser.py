@@ -12,12 +12,15 @@ from bay import Call, TestBay
 from agentbay import (
     ActOptions,
     ActResult,
+    BrowserContext,
     BrowserError,
     BrowserFingerprint,
     BrowserOperator,
     BrowserOption,
     BrowserProxy,
     BrowserScreen,
+    BrowserSyncMode,
+    CreateSessionParams,
     ExtractOptions,
     ObserveOptions,
     ObserveResult,
@@ -175,3 +178,14 @@ def test_what_is_observed_and_extracted_is_read(bay: TestBay, session: Session) 
     under_way(bay, "extract", pending, ("no model is configured", True))
     with pytest.raises(BrowserError, match="no model is configured"):
         operator.extract(ExtractOptions("the price", schema))
+
+
+def test_a_profile_is_mounted_where_the_browser_has_it() -> None:
+    for mode, others in ((BrowserSyncMode.STANDARD, True), (BrowserSyncMode.MINIMAL, False)):
+        params = CreateSessionParams(browser_context=BrowserContext("SdkCtx-1", False, mode))
+        (mount,) = params.mounts()
+        assert (mount.context_id, mount.path) == ("SdkCtx-1", "/tmp/agentbay_browser")
+        policy = json.loads(mount.to_wire()["Policy"])
+        kept = {entry["path"] for entry in policy["bwList"]["whiteLists"]}
+        assert {"/Local State", "/Default/Cookies"} <= kept and ("/Default/Local Storage" in kept) == others
+        assert policy["uploadPolicy"]["autoUpload"] is False

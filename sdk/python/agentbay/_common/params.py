@@ -272,7 +272,7 @@ def _camel(name: str) -> str:
 
 
 class BrowserSyncMode(Enum):
-    """How much of a browser's data is kept."""
+    """How much of a browser's data is kept: cookies only, or also what sites store and logins."""
 
     MINIMAL = "minimal"
     STANDARD = "standard"
@@ -280,13 +280,38 @@ class BrowserSyncMode(Enum):
 
 @dataclass
 class BrowserContext:
-    """A context that keeps a browser's data."""
+    """A context that keeps a browser's data from one session to the next. Caches are not kept."""
 
     context_id: str
     auto_upload: bool = True
-    sync_mode: BrowserSyncMode = BrowserSyncMode.MINIMAL
+    sync_mode: BrowserSyncMode = BrowserSyncMode.STANDARD
     extension_option: Any = None
     fingerprint_context: Any = None
+
+    def mounts(self) -> list[ContextSync]:
+        """Where the session has what is kept."""
+        kept = _COOKIES if self.sync_mode is BrowserSyncMode.MINIMAL else [*_COOKIES, *_SITE_DATA]
+        policy = SyncPolicy(
+            upload_policy=UploadPolicy(auto_upload=self.auto_upload),
+            bw_list=BWList([WhiteList(path) for path in kept]),
+        )
+        return [ContextSync(self.context_id, BROWSER_DATA_PATH, policy)]
+
+
+BROWSER_DATA_PATH = "/tmp/agentbay_browser"
+"""Where a browser keeps its data in a session."""
+
+_COOKIES = ["/Local State", "/Default/Cookies", "/Default/Cookies-journal"]
+
+_SITE_DATA = [
+    "/Default/" + name
+    for name in (
+        *("Local Storage", "IndexedDB", "Session Storage", "Preferences", "Secure Preferences"),
+        *("Login Data", "Login Data-journal", "Login Data For Account", "Login Data For Account-journal"),
+        *("Web Data", "Web Data-journal", "Affiliation Database", "Affiliation Database-journal"),
+        *("TransportSecurity", "Network Persistent State"),
+    )
+]
 
 
 @dataclass
@@ -375,14 +400,8 @@ class CreateSessionParams:
         """Every context that is mounted, that of the browser included."""
         syncs = list(self.context_syncs or [])
         if self.browser_context:
-            upload = UploadPolicy(auto_upload=self.browser_context.auto_upload)
-            policy = SyncPolicy(upload_policy=upload)
-            syncs.append(ContextSync(self.browser_context.context_id, BROWSER_DATA_PATH, policy))
+            syncs += self.browser_context.mounts()
         return syncs
-
-
-BROWSER_DATA_PATH = "/tmp/agentbay_browser"
-"""Where a browser keeps its data in a session."""
 
 
 @dataclass
