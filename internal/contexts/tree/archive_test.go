@@ -108,6 +108,35 @@ func TestArchivesFromOutsideAreUnpackedAsAsked(t *testing.T) {
 	}
 }
 
+// What is unpacked of an archive is wanted if the archive is, by name or as part
+// of a directory; what a list leaves out stays out.
+func TestAListThatNamesAnArchiveMeansWhatIsInIt(t *testing.T) {
+	for _, tc := range []struct {
+		list []agentbay.WhiteList
+		want string
+	}{
+		{[]agentbay.WhiteList{{Path: "x.zip"}}, "x/a=1 x/sub/b=2"},
+		{[]agentbay.WhiteList{{Path: "dir", Exclude: []string{"y/sub"}}}, "dir/y/a=1"},
+		{[]agentbay.WhiteList{{Path: "x"}}, ""},
+	} {
+		w := newWorld(t)
+		w.use(agentbay.ContextMount{Path: "/tmp/data", Policy: agentbay.SyncPolicy{WhiteList: tc.list, Extract: agentbay.DefaultSyncPolicy.Extract}})
+		late := w.session()
+		for _, name := range []string{"x.zip", "dir/y.zip"} {
+			w.put("tmp/data/"+name, zipOf(map[string]string{"a": "1", "sub/b": "2"}))
+		}
+		late.load("")
+		for what, s := range map[string]*session{"mounted": w.session(), "loaded": late} {
+			if got := s.files(); got != tc.want {
+				t.Errorf("%s with %+v: %q, want %q", what, tc.list, got, tc.want)
+			}
+			if n := s.changes(); n != 0 {
+				t.Errorf("%s with %+v: what was unpacked is %d changes, want 0", what, tc.list, n)
+			}
+		}
+	}
+}
+
 func TestWhatTheContextHasWinsOverWhatIsUnpacked(t *testing.T) {
 	w := newWorld(t)
 	w.session().write2(t, map[string]string{"x/a": "own"})

@@ -183,6 +183,11 @@ func (s Selection) Match(rel string) (in, within bool) {
 	return false, within
 }
 
+// names reports whether a part is exactly what is at rel.
+func (s Selection) names(rel string) bool {
+	return slices.ContainsFunc(s.parts, func(p part) bool { return p.path == rel })
+}
+
 func (p part) excludes(rel string) bool {
 	return slices.ContainsFunc(p.exclude, func(e string) bool { return rel == e || contexts.Below(rel, e) })
 }

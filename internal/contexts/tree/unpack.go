@@ -376,6 +376,14 @@ type item struct {
 	content io.Reader
 }
 
+// wants reports whether what an archive has is in the view. A list that names the
+// archive itself means all of it, wherever it is unpacked.
+func (u *unpacker) wants(full string) bool {
+	in, _ := u.v.Selection.Match(full)
+	rel, _ := u.v.Selection.Rel(u.entry.Path)
+	return in || !u.entry.Packed && u.v.Selection.names(rel)
+}
+
 // put makes an item. What cannot be where it wants to be is left out.
 func (u *unpacker) put(it item) error {
 	if err := u.ctx.Err(); err != nil {
@@ -390,7 +398,7 @@ func (u *unpacker) put(it item) error {
 		return nil
 	}
 	full := join(u.base, rel)
-	if in, _ := u.v.Selection.Match(full); !in || rel == "" || len(u.v.Selection.Key(full)) > maxPath {
+	if !u.wants(full) || rel == "" || len(u.v.Selection.Key(full)) > maxPath {
 		return nil
 	}
 	if it.at.IsZero() || it.at.Year() < 1970 {
