@@ -158,3 +158,21 @@ func BrowserProfile(id ContextID) ContextMount {
 	}
 	return m
 }
+
+// browserExtensions is where the browser has its extensions in a session, each in
+// a directory of its own.
+const browserExtensions = "/tmp/extensions"
+
+// BrowserExtensions mounts archives of a context, which were put at
+// /tmp/extensions/NAME.zip, as extensions of a session's browser, each unpacked
+// to /tmp/extensions/NAME. Opened with that as its [tool.BrowserIn.ExtensionPath],
+// the browser loads them. An archive that cannot be unpacked stays as it is, and
+// is no extension. No names means all there are.
+func BrowserExtensions(id ContextID, names ...string) ContextMount {
+	m := ContextMount{Context: id, Path: browserExtensions, Policy: DefaultSyncPolicy}
+	m.Policy.ManualUpload = true
+	for _, name := range names {
+		m.Policy.WhiteList = append(m.Policy.WhiteList, WhiteList{Path: name})
+	}
+	return m
+}

@@ -1,8 +1,12 @@
 package acceptance
 
 import (
+	"archive/zip"
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -148,4 +152,48 @@ func TestABrowserProfileGoesOn(t *testing.T) {
 		}
 		remove(s)
 	}
+}
+
+// An extension is an archive of a context.
+func TestABrowserLoadsExtensions(t *testing.T) {
+	c := client(t)
+	id := newContext(t, c)
+	var archive bytes.Buffer
+	z := zip.NewWriter(&archive)
+	for name, text := range map[string]string{
+		"manifest.json": `{"manifest_version": 3, "name": "Worker", "version": "1", "background": {"service_worker": "work.js"}}`,
+		"work.js":       "",
+	} {
+		w, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(w, text)
+	}
+	z.Close()
+	if err := c.PutContextFile(t.Context(), id, "/tmp/extensions/worker.zip", &archive); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Create(t.Context(), agentbay.SessionSpec{Image: "browser_latest", Contexts: []agentbay.ContextMount{agentbay.BrowserExtensions(id, "worker.zip")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Delete(context.WithoutCancel(t.Context()))
+	if err := s.Browser().Open(t.Context(), tool.BrowserIn{ExtensionPath: "/tmp/extensions"}); err != nil {
+		t.Fatal(err)
+	}
+	link, err := s.Browser().Link(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen []any
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		seen, _ = devTools(t, link, "Target.getTargets")["targetInfos"].([]any)
+		for _, target := range seen {
+			if url, _ := target.(map[string]any)["url"].(string); strings.HasPrefix(url, "chrome-extension://") {
+				return
+			}
+		}
+	}
+	t.Errorf("no extension among %v", seen)
 }

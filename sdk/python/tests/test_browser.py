@@ -21,6 +21,7 @@ from agentbay import (
     BrowserScreen,
     BrowserSyncMode,
     CreateSessionParams,
+    ExtensionOption,
     ExtractOptions,
     ObserveOptions,
     ObserveResult,
@@ -189,3 +190,16 @@ def test_a_profile_is_mounted_where_the_browser_has_it() -> None:
         kept = {entry["path"] for entry in policy["bwList"]["whiteLists"]}
         assert {"/Local State", "/Default/Cookies"} <= kept and ("/Default/Local Storage" in kept) == others
         assert policy["uploadPolicy"]["autoUpload"] is False
+
+
+def test_extensions_are_mounted_unpacked_by_name() -> None:
+    option = ExtensionOption("SdkCtx-2", ["ext_1.zip", "ext_2.zip"])
+    params = CreateSessionParams(browser_context=BrowserContext("SdkCtx-1", extension_option=option))
+    mount = params.mounts()[-1]
+    assert (mount.context_id, mount.path) == ("SdkCtx-2", "/tmp/extensions")
+    policy = json.loads(mount.to_wire()["Policy"])
+    assert [entry["path"] for entry in policy["bwList"]["whiteLists"]] == ["/ext_1.zip", "/ext_2.zip"]
+    assert policy["extractPolicy"]["extract"] and policy["extractPolicy"]["deleteSrcFile"]
+    for context, ids in ((" ", ["ext_1.zip"]), ("SdkCtx-2", [])):
+        with pytest.raises(ValueError):
+            ExtensionOption(context, ids)

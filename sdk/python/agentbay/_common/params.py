@@ -279,23 +279,51 @@ class BrowserSyncMode(Enum):
 
 
 @dataclass
+class ExtensionOption:
+    """The extensions a browser loads: archives in a context, each by the name it was put by."""
+
+    context_id: str
+    extension_ids: list[str]
+
+    def __post_init__(self) -> None:
+        if not self.context_id.strip():
+            raise ValueError("an extension option needs the ID of the context that has the extensions")
+        if not self.extension_ids:
+            raise ValueError("an extension option needs the ID of an extension at least")
+
+    def mount(self) -> ContextSync:
+        """Where the session has them, unpacked."""
+        policy = SyncPolicy(
+            upload_policy=UploadPolicy(auto_upload=False),
+            extract_policy=ExtractPolicy(),
+            bw_list=BWList([WhiteList("/" + name) for name in self.extension_ids]),
+        )
+        return ContextSync(self.context_id, EXTENSIONS_PATH, policy)
+
+
+EXTENSIONS_PATH = "/tmp/extensions"
+"""Where a browser has its extensions in a session, each in a folder of its own."""
+
+
+@dataclass
 class BrowserContext:
     """A context that keeps a browser's data from one session to the next. Caches are not kept."""
 
     context_id: str
     auto_upload: bool = True
     sync_mode: BrowserSyncMode = BrowserSyncMode.STANDARD
-    extension_option: Any = None
+    extension_option: ExtensionOption | None = None
     fingerprint_context: Any = None
 
     def mounts(self) -> list[ContextSync]:
-        """Where the session has what is kept."""
+        """Where the session has what is kept, and the extensions."""
         kept = _COOKIES if self.sync_mode is BrowserSyncMode.MINIMAL else [*_COOKIES, *_SITE_DATA]
         policy = SyncPolicy(
             upload_policy=UploadPolicy(auto_upload=self.auto_upload),
             bw_list=BWList([WhiteList(path) for path in kept]),
         )
-        return [ContextSync(self.context_id, BROWSER_DATA_PATH, policy)]
+        profile = ContextSync(self.context_id, BROWSER_DATA_PATH, policy)
+        return [profile, *([self.extension_option.mount()] if self.extension_option else [])]
 
 
 BROWSER_DATA_PATH = "/tmp/agentbay_browser"
