@@ -179,6 +179,7 @@ func TestABrowserLoadsExtensions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Delete(context.WithoutCancel(t.Context()))
+	sh(t, s, `mkdir /tmp/extensions/none; mkdir /tmp/extensions/bad; echo '{"name": "bad"}' >/tmp/extensions/bad/manifest.json`) // which the browser passes over
 	if err := s.Browser().Open(t.Context(), tool.BrowserIn{ExtensionPath: "/tmp/extensions"}); err != nil {
 		t.Fatal(err)
 	}

@@ -280,6 +280,7 @@ func (b *Browser) arguments(in tool.BrowserIn) ([]string, error) {
 		fmt.Sprintf("--remote-debugging-port=%d", b.Port), "--remote-allow-origins=*", "--user-data-dir=" + b.Profile,
 		"--no-first-run", "--no-default-browser-check", "--disable-background-networking", "--disable-component-update",
 		"--disable-back-forward-cache", // of pages that were left, things would seem to be there
+		"--noerrdialogs",               // an extension that cannot be loaded would keep the browser from opening until it is read
 	}
 	if in.UserAgent != "" {
 		args = append(args, "--user-agent="+in.UserAgent)
