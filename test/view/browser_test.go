@@ -33,6 +33,10 @@ func newBrowser(t testing.TB) *browser {
 	}
 	cmd := exec.Command(program, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage",
 		"--remote-debugging-port=0", "--window-size=1440,900", "--user-data-dir="+t.TempDir(), "about:blank")
+	tmp, err := os.MkdirTemp("", "") // a socket is put there, whose path has to be short
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(tmp) })
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
 	said, err := cmd.StderrPipe()
 	must(t, err)
 	must(t, cmd.Start())

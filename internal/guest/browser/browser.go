@@ -225,9 +225,13 @@ func (b *Browser) unlock() error {
 }
 
 // end ends the browser and all its processes: first as a person would, so that it
-// writes its profile.
+// writes its profile. At a signal it leaves out the cookies of the last half-minute.
 func (p *process) end() {
-	syscall.Kill(p.cmd.Process.Pid, syscall.SIGTERM)
+	if p.tools == nil {
+		syscall.Kill(p.cmd.Process.Pid, syscall.SIGTERM)
+	} else {
+		_ = p.tools.Browser().Tell(context.Background(), "Browser.close", nil) // fails if it is closing already
+	}
 	select {
 	case <-p.ended:
 	case <-time.After(endWithin):

@@ -43,7 +43,13 @@ func newBrowser(t *testing.T) *Browser {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	l.Close()
-	b := &Browser{Program: program, Profile: filepath.Join(t.TempDir(), "profile"), Port: l.Addr().(*net.TCPAddr).Port, Env: os.Environ()}
+	tmp, err := os.MkdirTemp("", "") // a socket is put there, whose path has to be short
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(tmp) })
+	b := &Browser{
+		Program: program, Profile: filepath.Join(t.TempDir(), "profile"), Port: l.Addr().(*net.TCPAddr).Port,
+		Env: append(os.Environ(), "TMPDIR="+tmp),
+	}
 	t.Cleanup(func() { b.stop(context.Background(), tool.None{}) })
 	return b
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/agentbay/agentbay/internal/guest"
 	"github.com/agentbay/agentbay/internal/guest/devtools"
@@ -108,16 +110,31 @@ func keep(dir string, f *fingerprint.Fingerprint) error {
 }
 
 // wear dresses what a target has of others, now and later: a browser its pages, a
-// page its frames and workers.
+// page its frames and workers. It returns when those that there are
+// have been dressed.
 func (d *disguise) wear(s devtools.Session) error {
+	var mu sync.Mutex
+	first := true               // until what there is has been named; guarded by mu
+	var dressed []chan struct{} // closed when those have been dressed; guarded by mu while first
 	s.On("Target.attachedToTarget", func(params json.RawMessage) {
 		var e struct {
-			SessionID  string
-			TargetInfo struct{ Type string }
+			SessionID          string
+			TargetInfo         struct{ Type string }
+			WaitingForDebugger bool
 		}
-		if json.Unmarshal(params, &e) == nil {
-			go d.dress(s.Session(e.SessionID), e.TargetInfo.Type)
+		if json.Unmarshal(params, &e) != nil {
+			return
 		}
+		done := make(chan struct{})
+		mu.Lock()
+		defer mu.Unlock()
+		if first {
+			dressed = append(dressed, done)
+		}
+		go func() {
+			defer close(done)
+			d.dress(s.Session(e.SessionID), e.TargetInfo.Type, e.WaitingForDebugger)
+		}()
 	})
 	s.On("Target.detachedFromTarget", func(params json.RawMessage) {
 		var e struct{ SessionID string }
@@ -125,13 +142,35 @@ func (d *disguise) wear(s devtools.Session) error {
 			go s.Session(e.SessionID).Forget()
 		}
 	})
-	return s.Call(context.Background(), "Target.setAutoAttach", map[string]any{"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true}, nil)
+	ctx, cancel := context.WithTimeout(context.Background(), dressWithin)
+	defer cancel()
+	// It tells of all there are before it returns.
+	err := s.Call(ctx, "Target.setAutoAttach", map[string]any{"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true}, nil)
+	mu.Lock()
+	first = false
+	mu.Unlock()
+	for _, done := range dressed {
+		<-done
+	}
+	return err
 }
 
+// dressWithin is how long a target that is up already may take to be dressed.
+const dressWithin = 5 * time.Second
+
 // dress dresses a target, and then lets it go on. What targets of its kind do not
-// know, they refuse.
-func (d *disguise) dress(s devtools.Session, kind string) {
-	tell := func(method string, params map[string]any) { s.Tell(context.Background(), method, params) }
+// know, they refuse. One that waits does first what it is told first; of one that
+// does not, it is waited for, or it would be gone from the page before it did.
+func (d *disguise) dress(s devtools.Session, kind string, waits bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), dressWithin)
+	defer cancel()
+	tell := func(method string, params map[string]any) {
+		if waits {
+			s.Tell(ctx, method, params)
+		} else {
+			s.Call(ctx, method, params, nil)
+		}
+	}
 	defer tell("Runtime.runIfWaitingForDebugger", nil)
 	n := d.print.Navigator
 	if n.UserAgent != "" {

@@ -42,5 +42,4 @@ def test_a_browser_that_is_open_is_closed_before_it_is_saved(
     first = new_session(image_id="browser_latest", browser_context=mine)
     evaluate(first, KEEP)
     assert first.delete().success
-    _, stored = evaluate(new_session(image_id="browser_latest", browser_context=mine), LOOK)  # type: ignore[misc]
-    assert stored == "yes"
+    assert evaluate(new_session(image_id="browser_latest", browser_context=mine), LOOK) == ["who=me", "yes"]

@@ -52,7 +52,9 @@ def run(document: str, given: dict[str, Any], capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.usefixtures("no_contexts_left")
 def test_python_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
-    assert re.sub(r"https:\S+", "URL", run("README.md", {}, capsys)) == "Hello World\n\n45\ngedit\nTrue\nstopped URL\nThis will persist\n"
+    assert re.sub(r"https:\S+", "URL", run("README.md", {}, capsys)) == (
+        'Hello World\n\n45\ngedit\nTrue\nNavigated to data:text/html,<title>Hello</title>, "Hello"\nstopped URL\nThis will persist\n'
+    )
 
 
 @pytest.mark.usefixtures("no_contexts_left")
