@@ -107,8 +107,8 @@ func scrolling(b *testing.B, s *agentbay.Session, e *eye) {
 }
 
 // dragging moves a window by its title, to and fro, until the picture shows where
-// it is and what it no longer hides. The first movement is not measured: a window
-// manager takes it for the beginning and moves nothing.
+// it is and what it no longer hides. The first movement, with which a window manager
+// takes the window in hand, is not measured.
 func dragging(b *testing.B, s *agentbay.Session, e *eye) {
 	area := open(b, s, terminal)
 	if err := s.Computer().Drag(b.Context(), tool.Point{X: area.Min.X + 200, Y: area.Min.Y + 10}, tool.Point{X: 400, Y: 200}, agentbay.LeftButton); err != nil {
@@ -127,7 +127,7 @@ func dragging(b *testing.B, s *agentbay.Session, e *eye) {
 		at := func(x int) image.Rectangle { return image.Rect(x-200, y-10, x-200+area.Dx(), y-10+area.Dy()) }
 		x += step
 		e.pointer(x, y, 1)
-		return at(x - step).Union(at(x)), 60 * area.Dy()
+		return at(x - step).Union(at(x)), 30 * area.Dy()
 	})
 	e.pointer(x, y, 0)
 }
