@@ -81,13 +81,15 @@ func (e *eye) put(screen *image.RGBA, us ...update) {
 // gather takes updates until none has come for a while.
 func (e *eye) gather(quiet time.Duration) (us []update) {
 	e.b.Helper()
-	for {
+	for began := time.Now(); time.Since(began) < time.Minute; {
 		u, ok := e.next(time.After(quiet))
 		if !ok {
 			return us
 		}
 		us = append(us, u)
 	}
+	e.b.Fatal("the picture is never still")
+	panic("unreachable")
 }
 
 // watch takes the updates of a while.
@@ -122,7 +124,7 @@ func (e *eye) settle() {
 	e.put(e.screen, e.gather(time.Second)...)
 }
 
-// pause is how long nothing comes when the picture is still: longer than a lost
+// pause is how long nothing comes when the picture is still: longer than one lost
 // packet takes to be sent again.
 const pause = 500 * time.Millisecond
 
