@@ -16,6 +16,7 @@ from ._async.command import AsyncCommand
 from ._async.computer import AsyncComputer
 from ._async.context import AsyncContextService
 from ._async.context_manager import AsyncContextManager
+from ._async.extension import AsyncExtensionsService
 from ._async.files import AsyncFileSystem
 from ._async.git import AsyncGit
 from ._async.operator import AsyncBrowserOperator
@@ -111,6 +112,7 @@ from ._common.params import (
     DeletePolicy,
     DownloadPolicy,
     DownloadStrategy,
+    Extension,
     ExtensionOption,
     ExtraConfigs,
     ExtractPolicy,
@@ -169,6 +171,7 @@ from ._sync.command import Command
 from ._sync.computer import Computer
 from ._sync.context import ContextService
 from ._sync.context_manager import ContextManager
+from ._sync.extension import ExtensionsService
 from ._sync.files import FileSystem
 from ._sync.git import Git
 from ._sync.operator import BrowserOperator
@@ -211,6 +214,7 @@ __all__ = [
     "AsyncComputer",
     "AsyncContextManager",
     "AsyncContextService",
+    "AsyncExtensionsService",
     "AsyncFileSystem",
     "AsyncFileTransfer",
     "AsyncGit",
@@ -271,7 +275,9 @@ __all__ = [
     "ExecutionError",
     "ExecutionLogs",
     "ExecutionResult",
+    "Extension",
     "ExtensionOption",
+    "ExtensionsService",
     "ExtraConfigs",
     "ExtractOptions",
     "ExtractPolicy",

@@ -279,6 +279,15 @@ class BrowserSyncMode(Enum):
 
 
 @dataclass
+class Extension:
+    """An archive of a browser's extension; its ID is its name in the context that has it."""
+
+    id: str
+    name: str
+    created_at: str | None = None
+
+
+@dataclass
 class ExtensionOption:
     """The extensions a browser loads: archives in a context, each by the name it was put by."""
 

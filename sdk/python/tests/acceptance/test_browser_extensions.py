@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from pathlib import Path
+
+import pytest
 
 from acceptance.conftest import NewContext, NewSession
 from acceptance.test_browser_clients import SITE, playwright, serve
 from acceptance.test_contexts import put, zipped
-from agentbay import AgentBay, BrowserContext, ExtensionOption
+from agentbay import AgentBay, BrowserContext, ExtensionOption, ExtensionsService
 
 
 def extension(version: int) -> bytes:
@@ -54,3 +57,29 @@ def test_extensions_are_loaded(agent_bay: AgentBay, new_context: NewContext, new
         browser.close()
     assert f"{address(good)}/work.js" in [t["url"] for t in targets if t["type"] == "service_worker"]
     assert unnamed.removesuffix(".zip") not in found
+
+
+def test_extensions_are_kept_by_a_service(agent_bay: AgentBay, new_session: NewSession, tmp_path: Path) -> None:
+    service = ExtensionsService(agent_bay)
+    archive = tmp_path / "mine.zip"
+    archive.write_bytes(extension(3))
+    (tmp_path / "none.zip").write_text("no archive")
+    try:
+        first, second = service.create(str(archive)), service.create(str(archive))
+        assert first.name == "mine.zip" and {e.id for e in service.list()} == {first.id, second.id}
+        assert service.update(first.id, str(archive)).id == first.id
+        assert service.delete(second.id) and [e.id for e in service.list()] == [first.id]
+        with pytest.raises(FileNotFoundError):
+            service.create(str(tmp_path / "nowhere.zip"))
+        with pytest.raises(ValueError, match="no archive"):
+            service.create(str(tmp_path / "none.zip"))
+        with pytest.raises(ValueError, match="there is no extension"):
+            service.update(second.id, str(archive))
+        with pytest.raises(ValueError, match="at least"):
+            service.create_extension_option([])
+        mount = service.create_extension_option([first.id]).mount()
+        session = new_session(image_id="browser_latest", context_syncs=[mount])
+        folder = first.id.removesuffix(".zip")
+        assert session.command.execute_command("ls /tmp/extensions").output.split() == [folder]
+    finally:
+        assert service.cleanup()
