@@ -184,6 +184,7 @@ type ActIn struct {
 	Variables map[string]string `json:"variables,omitempty" doc:"values that %name% in the action stands for, which the model does not see"`
 	Vision    bool              `json:"use_vision,omitempty" doc:"show the model a picture of the page, too"`
 	Timeout   *float64          `json:"timeout,omitempty" doc:"seconds that it may take, by default 300"`
+	Help      float64           `json:"help_timeout,omitempty" doc:"seconds that the people at the screen may take whom the model asks for help, such as with a captcha; 0 means that it asks nobody"`
 }
 
 // ObserveIn is what a model is to look for.

@@ -204,7 +204,10 @@ func (b *Bay) act(args json.RawMessage) (work, *float64, error) {
 		return nil, nil, errNoModel
 	}
 	return func(ctx context.Context, page operator.Page) (string, operator.Usage, error) {
-		out, err := b.Operator.Act(ctx, page, operator.ActIn{Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision})
+		out, err := b.Operator.Act(ctx, page, operator.ActIn{
+			Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision,
+			Help: time.Duration(max(0, min(in.Help, maxTaskPatience.Seconds())) * float64(time.Second)),
+		})
 		return actAnswer(out), out.Usage, err
 	}, in.Timeout, nil
 }
@@ -282,6 +285,27 @@ func (p bayPage) Locate(ctx context.Context, in tool.PageLocateIn) (out []string
 // Perform implements operator.Page.
 func (p bayPage) Perform(ctx context.Context, in tool.PagePerformIn) (tool.Result, error) {
 	return p.call(ctx, tool.PagePerform.Tool, in)
+}
+
+// Help implements operator.Page: it is a request at the session's page, which is
+// done when a person has taken control and handed it back.
+func (p bayPage) Help(ctx context.Context, message string) (note string, err error) {
+	b := p.use.caller.bay
+	asked := b.deskOf(p.use.session).Ask(strings.ToValidUTF8(message, "�"))
+	for {
+		desk := b.deskOf(p.use.session) // another one once links were revoked
+		changed := desk.Changed()
+		for _, h := range desk.State().Help {
+			if h.ID == asked.ID && h.State == agentbay.HelpDone {
+				return h.Note, nil
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
 }
 
 // call calls a tool as a client would: while a person is in control it may not act.

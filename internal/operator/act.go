@@ -3,9 +3,11 @@ package operator
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/agentbay/agentbay/tool"
 )
@@ -16,6 +18,7 @@ type ActIn struct {
 	Action    string
 	Variables map[string]string // %name% in Action stands for one; the model does not see their values
 	Vision    bool              // the model is shown a picture of the page, too
+	Help      time.Duration     // how long the people at the screen may take whom the model asks for help; 0 means that it asks nobody
 }
 
 // A Step is something that was done, or not.
@@ -54,8 +57,15 @@ Methods: click, double_click, hover (ref); fill (ref, text: what the field is to
 Do several actions at once only if none of them leads to another page. Text such as %name% stands for a value that is put in its place; write it as it is.
 Do no more than the task says.`
 
+const helpForm = `
+
+There is a person who can do in the browser what you cannot: solve a captcha, log in where you have no password, confirm a payment. Answer for that
+{"thought": "…", "help": "what they are to do"}
+and go on when they have done it. Ask only if nothing else leads on.`
+
 // A turn is one answer of the model.
 type turn struct {
+	Help    string   `json:"help"`
 	Actions []Action `json:"actions"`
 	Done    bool     `json:"done"`
 	Success bool     `json:"success"`
@@ -67,14 +77,20 @@ type turn struct {
 func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (ActOut, error) {
 	t := &task{Operator: o, page: page, target: in.Page, hidden: in.Variables, vision: in.Vision}
 	var steps []Step
+	asked := 0
 	for range maxSteps {
 		now, err := t.snapshot(ctx, "", 0)
 		if err != nil {
 			return ActOut{}, err
 		}
-		next, err := t.turn(ctx, in.Action, steps, now)
+		next, err := t.turn(ctx, in, steps, now, asked < maxHelp)
 		if err != nil {
 			return ActOut{Steps: steps, Usage: t.usage}, err
+		}
+		if next.Help != "" {
+			asked++
+			steps = append(steps, t.callPerson(ctx, in.Help, next.Help))
+			continue
 		}
 		for _, a := range next.Actions {
 			step, err := t.perform(ctx, a)
@@ -92,8 +108,22 @@ func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (ActOut, error)
 	return ActOut{Message: fmt.Sprintf("not done after %d turns", maxSteps), Steps: steps, Usage: t.usage}, nil
 }
 
+// callPerson has a person do something.
+func (t *task) callPerson(ctx context.Context, limit time.Duration, message string) Step {
+	step := Step{Action: Action{Method: "help", Text: clip(message)}}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("nobody has helped within %s", limit))
+	defer cancel()
+	note, err := t.page.Help(ctx, step.Text)
+	if err != nil {
+		step.Failed, step.Result = true, err.Error()
+		return step
+	}
+	step.Result = strings.TrimSpace("a person has done it. " + clip(note))
+	return step
+}
+
 // turn asks the model what to do next.
-func (t *task) turn(ctx context.Context, action string, steps []Step, now tool.PageSnapshotOut) (next turn, err error) {
+func (t *task) turn(ctx context.Context, in ActIn, steps []Step, now tool.PageSnapshotOut, mayAsk bool) (next turn, err error) {
 	var done strings.Builder
 	for i, s := range steps {
 		b, err := json.Marshal(s)
@@ -105,15 +135,22 @@ func (t *task) turn(ctx context.Context, action string, steps []Step, now tool.P
 	if done.Len() == 0 {
 		done.WriteString("nothing yet\n")
 	}
+	form, mayAsk := actForm, mayAsk && in.Help > 0
+	if mayAsk {
+		form += helpForm
+	}
 	conversation := []Message{
-		{System: true, Text: actForm},
-		{Text: "The task: " + action + "\n\nDone so far:\n" + done.String()},
+		{System: true, Text: form},
+		{Text: "The task: " + in.Action + "\n\nDone so far:\n" + done.String()},
 		pageMessage(now),
 	}
 	err = t.ask(ctx, conversation, func(object []byte) error {
 		next = turn{}
 		if err := json.Unmarshal(object, &next); err != nil {
 			return err
+		}
+		if next.Help != "" && !mayAsk {
+			return errors.New("there is nobody to help")
 		}
 		return next.check(now)
 	})
@@ -122,7 +159,7 @@ func (t *task) turn(ctx context.Context, action string, steps []Step, now tool.P
 
 // check refuses a turn that makes no sense on a page.
 func (n turn) check(now tool.PageSnapshotOut) error {
-	if !n.Done && len(n.Actions) == 0 {
+	if !n.Done && len(n.Actions) == 0 && n.Help == "" {
 		return fmt.Errorf("it has no actions, and is not done")
 	}
 	if len(n.Actions) > maxActions {

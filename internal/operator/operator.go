@@ -26,6 +26,10 @@ type Page interface {
 	// Perform does one thing. A refusal of the page is a failed result, of which the
 	// model is told; an error ends the task.
 	Perform(ctx context.Context, in tool.PagePerformIn) (tool.Result, error)
+
+	// Help asks the people at the screen to do something, and returns what they say
+	// when they have. It fails if ctx ends before, and with it the wait alone.
+	Help(ctx context.Context, message string) (note string, err error)
 }
 
 // A Message is one of a conversation with a model.
@@ -66,6 +70,7 @@ const (
 	maxActions       = 8       // of one turn
 	maxWrong         = 3       // answers in a row that cannot be used
 	maxPages         = 50      // of a list that is read
+	maxHelp          = 3       // how often people are asked for help
 	maxAnswer        = 1 << 20 // bytes
 )
 

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/agentbay/agentbay/internal/operator"
 	"github.com/agentbay/agentbay/tool"
@@ -22,6 +23,9 @@ type page struct {
 	at    int
 	done  []tool.PagePerformIn
 	err   error
+
+	helper string   // what a person says who has helped; empty if nobody does
+	calls  []string // for help
 }
 
 func (p *page) Snapshot(_ context.Context, in tool.PageSnapshotIn) (tool.PageSnapshotOut, error) {
@@ -49,6 +53,15 @@ func (p *page) Perform(_ context.Context, in tool.PagePerformIn) (tool.Result, e
 		return tool.Result{Failed: true, Text: "it is not shown"}, p.err
 	}
 	return tool.Result{Text: "Done"}, p.err
+}
+
+func (p *page) Help(ctx context.Context, message string) (string, error) {
+	p.calls = append(p.calls, message)
+	if p.helper == "" {
+		<-ctx.Done()
+		return "", context.Cause(ctx)
+	}
+	return p.helper, nil
 }
 
 // A script is a model's answers, in order, and the requests that came for them.
@@ -153,6 +166,26 @@ func TestATaskHasBounds(t *testing.T) {
 	p.err = errors.New("the session has ended")
 	if _, err := o.Act(t.Context(), p, operator.ActIn{Action: "x"}); err == nil || err.Error() != "the session has ended" {
 		t.Errorf("of a session that has ended: %v", err)
+	}
+}
+
+func TestAModelCallsAPersonIfItMay(t *testing.T) {
+	const call, done = `{"help": "solve the captcha"}`, `{"done": true, "success": true, "message": "in"}`
+	p := &page{texts: []string{"button \"Send\" [e5]\n"}, helper: "solved it"}
+	o, s := model(t, call, done)
+	out, err := o.Act(t.Context(), p, operator.ActIn{Action: "log in", Help: time.Minute})
+	must(t, err)
+	if !out.Success || len(p.calls) != 1 || p.calls[0] != "solve the captcha" || !strings.Contains(s.asked[1], "solved it") {
+		t.Errorf("%+v, called with %q, then asked %s", out, p.calls, s.asked[1])
+	}
+	p = &page{texts: p.texts}
+	o, _ = model(t, call, done)
+	if out, err = o.Act(t.Context(), p, operator.ActIn{Action: "log in", Help: time.Millisecond}); err != nil || len(out.Steps) != 1 || !out.Steps[0].Failed || !strings.Contains(out.Steps[0].Result, "nobody has helped within 1ms") {
+		t.Errorf("without an answer: %+v, %v", out, err)
+	}
+	o, s = model(t, call, done)
+	if out, err = o.Act(t.Context(), p, operator.ActIn{Action: "log in"}); err != nil || len(out.Steps) != 0 || !strings.Contains(s.asked[1], "nobody to help") || strings.Contains(s.asked[0], "captcha") {
+		t.Errorf("if it may not: %+v, %v", out, err)
 	}
 }
 

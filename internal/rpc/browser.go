@@ -55,6 +55,9 @@ type browserData struct {
 	Port int `json:"Port"`
 }
 
+// maxBrowserAnswer bounds what a session says of its browser, in bytes.
+const maxBrowserAnswer = 16 << 10
+
 // initBrowser opens the browser and answers when it can be dialled.
 func initBrowser(ctx context.Context, c *call, p initBrowserParams) (answer, error) {
 	if err := p.Option.check(); err != nil {
@@ -68,7 +71,7 @@ func initBrowser(ctx context.Context, c *call, p initBrowserParams) (answer, err
 	if err != nil {
 		return answer{}, err
 	}
-	r, err := reply.Result(maxURL)
+	r, err := reply.Result(maxBrowserAnswer)
 	if err != nil {
 		return answer{}, agentbay.Wrap(err, agentbay.Unavailable, "the session broke off its answer; try again")
 	}

@@ -17,13 +17,15 @@ class ActOptions:
     """What to do on a page, in words.
 
     %name% in action stands for the value of that variable, which the model does
-    not see. timeout is in seconds.
+    not see. timeout is in seconds, and so is help_timeout: how long the people at
+    the screen may take whom the model asks for help; without it, it asks nobody.
     """
 
     action: str
     variables: dict[str, str] | None = None
     use_vision: bool | None = None
     timeout: float | None = None
+    help_timeout: float | None = None
 
 
 @dataclass
@@ -100,6 +102,7 @@ def action_args(action: ActOptions | ObserveResult, page_id: str | None) -> dict
         variables=action.variables,
         use_vision=action.use_vision,
         timeout=action.timeout,
+        help_timeout=action.help_timeout,
     )
 
 

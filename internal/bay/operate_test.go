@@ -1,0 +1,158 @@
+package bay_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/bay/baytest"
+	"github.com/agentbay/agentbay/internal/guest"
+	"github.com/agentbay/agentbay/internal/image"
+	"github.com/agentbay/agentbay/internal/operator"
+	"github.com/agentbay/agentbay/internal/runtime/fake"
+	"github.com/agentbay/agentbay/tool"
+)
+
+// A model answers as its function does.
+type model func(asked string) string
+
+func (m model) Complete(ctx context.Context, conversation []operator.Message) (operator.Completion, error) {
+	var asked strings.Builder
+	for _, x := range conversation {
+		asked.WriteString(x.Text)
+	}
+	return operator.Completion{Text: m(asked.String())}, ctx.Err()
+}
+
+// withPage makes linux_latest an image whose browser has a page with a button, and
+// gives the bay a model, unless that is nil.
+func withPage(m model) func(*baytest.Bay) {
+	return func(b *baytest.Bay) {
+		if m != nil {
+			b.Operator = &operator.Operator{Model: m}
+		}
+		b.Images.Build("linux_latest", "sha256:9a6e", image.Config{Dir: "/", Families: []tool.Family{tool.Browser, tool.Desktop}})
+		b.Host.Guest = func(spec fake.Spec) (http.Handler, error) {
+			m := &guest.Mux{Token: spec.Token}
+			guest.Handle(m, tool.PageSnapshot, func(context.Context, tool.PageSnapshotIn) (guest.Answer, error) {
+				return guest.JSON(tool.PageSnapshotOut{Title: "A", Text: "button \"Send\" [e5]\n"}), nil
+			})
+			guest.Handle(m, tool.PagePerform, func(context.Context, tool.PagePerformIn) (guest.Answer, error) { return guest.Text("Done"), nil })
+			guest.Handle(m, tool.PageLocate, func(context.Context, tool.PageLocateIn) (guest.Answer, error) {
+				return guest.JSON([]string{"xpath=/a"}), nil
+			})
+			return m.Handler(), nil
+		}
+	}
+}
+
+func actOf(t *testing.T, text string) (out tool.ActOut) {
+	t.Helper()
+	must(t, json.Unmarshal([]byte(text), &out))
+	return out
+}
+
+func TestWithoutAModelItIsSaidHowToHaveOne(t *testing.T) {
+	b := baytest.New(t, withPage(nil))
+	s := b.Service(t, "mine")
+	id := create(t, s, agentbay.SessionSpec{})
+	for name, args := range map[string]string{
+		tool.ActAsync.Name: `{"action": "x"}`, tool.Observe.Name: `{"instruction": "x"}`, tool.ExtractAsync.Name: `{"instruction": "x", "field_schema": "{}"}`,
+	} {
+		if text, failed := do(t, s, id, name, args); !failed || !strings.Contains(text, "--llm-url") {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+	text, failed := do(t, s, id, tool.Act.Name, `{"action": "{\"method\": \"click\", \"arguments\": {\"ref\": \"e5\"}}"}`) // which needs none
+	if out := actOf(t, text); failed || !out.Done || !out.Success {
+		t.Errorf("what was observed: %q", text)
+	}
+	if text, failed := do(t, s, id, tool.ActResult.Name, `{"task_id": "nonesuch"}`); !failed || !strings.Contains(text, "there is no task") {
+		t.Errorf("of no task: %q", text)
+	}
+	if text, failed := do(t, s, id, tool.Act.Name, `{}`); !failed || !strings.Contains(text, "action is missing") {
+		t.Errorf("of no action: %q", text)
+	}
+}
+
+func TestATaskOnAPageGoesOnByItself(t *testing.T) {
+	begun, goOn := make(chan bool, 10), make(chan bool)
+	b := baytest.New(t, withPage(func(string) string {
+		begun <- true
+		<-goOn
+		return `{"found": [{"ref": "e5", "description": "a button", "method": "click"}]}`
+	}))
+	s := b.Service(t, "mine")
+	id := create(t, s, agentbay.SessionSpec{})
+	var tasks []tool.TaskIn
+	for range 4 {
+		text, _ := do(t, s, id, tool.ObserveAsync.Name, `{"instruction": "x"}`)
+		var task tool.TaskIn
+		must(t, json.Unmarshal([]byte(text), &task))
+		tasks = append(tasks, task)
+		<-begun
+	}
+	if text, failed := do(t, s, id, tool.ObserveAsync.Name, `{"instruction": "x"}`); !failed || !strings.Contains(text, "4 tasks are under way") {
+		t.Errorf("a fifth: %q", text)
+	}
+	result := func(i int) (string, bool) {
+		return do(t, s, id, tool.ObserveResult.Name, fmt.Sprintf(`{"task_id": %q}`, tasks[i].ID))
+	}
+	if text, failed := result(0); !failed || !strings.HasSuffix(text, "is still under way") {
+		t.Errorf("before it is done: %q", text)
+	}
+	if text, failed := do(t, s, id, tool.ActResult.Name, fmt.Sprintf(`{"task_id": %q}`, tasks[0].ID)); !failed || !strings.Contains(text, "there is no task") {
+		t.Errorf("asked for as of another kind: %q", text)
+	}
+	close(goOn)
+	for i := range tasks {
+		text, failed := result(i)
+		for ; failed && strings.HasSuffix(text, "under way"); text, failed = result(i) {
+		}
+		if failed || !strings.Contains(text, "a button") {
+			t.Errorf("task %d: %q", i, text)
+		}
+	}
+	text, failed := do(t, s, id, tool.Observe.Name, `{"instruction": "x"}`) // which waits
+	if failed || !strings.Contains(text, `"selector":"xpath=/a"`) {
+		t.Errorf("waited for: %q", text)
+	}
+}
+
+func TestAPersonHelpsTheModel(t *testing.T) {
+	b := baytest.New(t, withPage(func(asked string) string {
+		if strings.Contains(asked, "the code is 7") {
+			return `{"done": true, "success": true, "message": "logged in"}`
+		}
+		return `{"help": "read the code on your phone"}`
+	}))
+	s := b.Service(t, "mine")
+	id := create(t, s, agentbay.SessionSpec{})
+	v, leave := sit(t, b, s, id, "Ann")
+	defer leave()
+	asked := v.Desk.Changed()
+	text, _ := do(t, s, id, tool.ActAsync.Name, `{"action": "log in", "help_timeout": 60}`)
+	var task tool.TaskIn
+	must(t, json.Unmarshal([]byte(text), &task))
+	for len(v.Desk.State().Help) == 0 {
+		<-asked
+		asked = v.Desk.Changed()
+	}
+	if h := v.Desk.State().Help[0]; h.Message != "read the code on your phone" {
+		t.Errorf("asked for: %+v", h)
+	}
+	must(t, v.Desk.Take("Ann"))
+	v.Desk.HandBack("Ann", "the code is 7")
+	var out tool.ActOut
+	for !out.Done {
+		text, _ := do(t, s, id, tool.ActResult.Name, fmt.Sprintf(`{"task_id": %q}`, task.ID))
+		out = actOf(t, text)
+	}
+	if !out.Success || !strings.Contains(out.Steps, "logged in") {
+		t.Errorf("it is %+v", out)
+	}
+}
