@@ -128,7 +128,7 @@ const (
 	extendedDesktopSize = -308
 	desktopName         = -307
 	qualityLevel7       = -32 + 7
-	compressLevel1      = -256 + 1
+	compressLevel2      = -256 + 2
 	fence               = -312
 	continuousUpdates   = -313
 )
@@ -154,7 +154,7 @@ func (w *vncWatcher) greet() error {
 		return err
 	}
 	say := []byte{0, 0, 0, 0, 32, 24, 0, 1, 0, 255, 0, 255, 0, 255, 0, 8, 16, 0, 0, 0} // 32 bits a pixel, of which 24 are used
-	wanted := []int32{copyRect, tight, qualityLevel7, compressLevel1, desktopSize, lastRect, extendedDesktopSize, fence, continuousUpdates, desktopName, cursor}
+	wanted := []int32{copyRect, tight, qualityLevel7, compressLevel2, desktopSize, lastRect, extendedDesktopSize, fence, continuousUpdates, desktopName, cursor}
 	say = binary.BigEndian.AppendUint16(append(say, 2, 0), uint16(len(wanted)))
 	for _, e := range wanted {
 		say = binary.BigEndian.AppendUint32(say, uint32(e))

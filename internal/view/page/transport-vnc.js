@@ -13,7 +13,7 @@ export class Transport extends EventTarget {
 		this.rfb = new RFB(element, url, { shared: true });
 		this.rfb.background = "transparent";
 		this.rfb.qualityLevel = 7;
-		this.rfb.compressionLevel = 1;
+		this.rfb.compressionLevel = 2; // from which on Xvnc carries only what differs of what is painted
 		this.rfb.addEventListener("connect", () => this.dispatchEvent(new Event("connected")));
 		this.rfb.addEventListener("disconnect", () => this.dispatchEvent(new Event("lost")));
 		this.rfb.addEventListener("clipboard", (e) =>
