@@ -134,10 +134,10 @@ func (u *use) call(c tool.Call) (*tool.Reply, error) {
 			return failure(refusal), err
 		}
 	}
-	switch {
-	case operations[t.Name] != nil:
-		return u.operate(c)
-	case slices.Contains(results, t.Name):
+	if o, ok := operations[t.Name]; ok {
+		return u.operate(c, o)
+	}
+	if slices.Contains(results, t.Name) {
 		return u.taskResult(c)
 	}
 	reply, err := u.session.guest.Call(u.ctx, c)
@@ -187,7 +187,12 @@ func (u *use) system(t tool.Tool) (*tool.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(out)
+	return answer(out)
+}
+
+// answer is a tool's answer that is JSON.
+func answer(v any) (*tool.Reply, error) {
+	text, err := json.Marshal(v)
 	return success(string(text)), err
 }
 

@@ -19,16 +19,16 @@ import (
 // ask, so that its key never comes into a session; what it answers is done by
 // tools of the session, as a client's calls are.
 
-// A work is what a task does. What it returns is the task's answer.
-type work func(ctx context.Context, page operator.Page) (answer string, used operator.Usage, err error)
+// A work is what a task does. Its answer is told as JSON.
+type work func(ctx context.Context, page operator.Page) (answer any, used operator.Usage, err error)
 
 // A pageTask is a task on a page.
 type pageTask struct {
 	id     string
 	result string        // the tool that tells its answer
 	done   chan struct{} // closed when it is
-	answer string        // set before done is closed
-	failed bool          // set before done is closed
+	answer any           // set before done is closed
+	err    error         // why it has failed; set before done is closed
 }
 
 // Bounds of tasks on pages.
@@ -39,12 +39,20 @@ const (
 	tasksKept       = 64 // in a session
 )
 
-// operations are the tools that have a model work on a page, and how their
-// arguments are read.
-var operations = map[string]func(*Bay, json.RawMessage) (work, *float64, error){
-	tool.ActAsync.Name: (*Bay).act, tool.Act.Name: (*Bay).act,
-	tool.ObserveAsync.Name: (*Bay).observe, tool.Observe.Name: (*Bay).observe,
-	tool.ExtractAsync.Name: (*Bay).extract, tool.Extract.Name: (*Bay).extract,
+// An operation is a tool that has a model work on a page.
+type operation struct {
+	read   func(*Bay, json.RawMessage) (do work, timeout *float64, err error) // the arguments
+	result string                                                             // the tool that tells the answer
+	waits  bool                                                               // for the answer, which it tells itself
+}
+
+var operations = map[string]operation{
+	tool.ActAsync.Name:     {(*Bay).act, tool.ActResult.Name, false},
+	tool.Act.Name:          {(*Bay).act, tool.ActResult.Name, true},
+	tool.ObserveAsync.Name: {(*Bay).observe, tool.ObserveResult.Name, false},
+	tool.Observe.Name:      {(*Bay).observe, tool.ObserveResult.Name, true},
+	tool.ExtractAsync.Name: {(*Bay).extract, tool.ExtractResult.Name, false},
+	tool.Extract.Name:      {(*Bay).extract, tool.ExtractResult.Name, true},
 }
 
 // results are the tools that tell the answer of a task.
@@ -54,24 +62,22 @@ var results = []string{tool.ActResult.Name, tool.ObserveResult.Name, tool.Extrac
 var errNoModel = errors.New("this bay has no model to do that; whoever runs it starts the server with --llm-url and --llm-model, " +
 	"and with its key in AGENTBAY_LLM_KEY. Tools such as page_use_snapshot and page_use_perform let a model of your own work on the page")
 
-// operate begins a task, and unless its tool is asynchronous waits for it.
-func (u *use) operate(c tool.Call) (*tool.Reply, error) {
-	do, timeout, err := operations[c.Name](u.caller.bay, c.Args)
+// operate begins a task, and waits for it if its tool does.
+func (u *use) operate(c tool.Call, o operation) (*tool.Reply, error) {
+	do, timeout, err := o.read(u.caller.bay, c.Args)
 	if err != nil {
 		return failure(err.Error()), nil
 	}
-	name, async := strings.CutSuffix(c.Name, "_async")
-	t := &pageTask{id: strings.ToLower(rand.Text()), result: strings.Replace(name, "page_use_", "page_use_get_", 1) + "_result", done: make(chan struct{})}
+	t := &pageTask{id: strings.ToLower(rand.Text()), result: o.result, done: make(chan struct{})}
 	if err := u.begin(t, do, taskLimit(timeout)); err != nil {
 		return failure(err.Error()), nil
 	}
-	if async {
-		text, err := json.Marshal(tool.TaskOut{ID: t.id})
-		return success(string(text)), err
+	if !o.waits {
+		return answer(tool.TaskOut{ID: t.id})
 	}
 	select {
 	case <-t.done:
-		return t.reply(), nil
+		return t.reply()
 	case <-u.ctx.Done():
 		return nil, context.Cause(u.ctx)
 	}
@@ -95,14 +101,16 @@ func (u *use) begin(t *pageTask, do work, limit time.Duration) error {
 	if err := b.keepTask(u.session, t); err != nil {
 		return own.end(err)
 	}
+	ctx, cancel := context.WithTimeoutCause(own.ctx, limit, fmt.Errorf("the task was not done within %s", limit))
+	own.ctx = ctx // what it asks of the session ends with it
 	go func() {
-		ctx, cancel := context.WithTimeoutCause(own.ctx, limit, fmt.Errorf("the task was not done within %s", limit))
 		defer cancel()
-		answer, used, err := do(ctx, bayPage{own})
+		var used operator.Usage
+		t.answer, used, t.err = do(ctx, bayPage{own})
 		b.Log.Info("model used", "session", u.session.ID, "key", u.caller.key.ID, "task", t.id,
 			"requests", used.Requests, "tokens_in", used.In, "tokens_out", used.Out)
-		t.finish(answer, err)
-		own.end(err)
+		close(t.done)
+		own.end(t.err)
 	}()
 	return nil
 }
@@ -137,37 +145,40 @@ func (t *pageTask) over() bool {
 	}
 }
 
-// finish sets the task's answer. A failed action has one as well.
-func (t *pageTask) finish(answer string, err error) {
-	t.answer = answer
-	if err != nil {
-		t.answer, t.failed = err.Error(), true
-		if t.result == tool.ActResult.Name {
-			t.answer, t.failed = actAnswer(operator.ActOut{Message: err.Error()}), false
-		}
+// reply is the task's answer, as far as there is one. An action has one all the time.
+func (t *pageTask) reply() (*tool.Reply, error) {
+	switch {
+	case t.result == tool.ActResult.Name:
+		return answer(t.act())
+	case !t.over():
+		return failure("task " + t.id + " is still under way"), nil
+	case t.err != nil:
+		return failure(t.err.Error()), nil
 	}
-	close(t.done)
+	return answer(t.answer)
 }
 
-// reply is the task's answer, as far as there is one.
-func (t *pageTask) reply() *tool.Reply {
-	isAct := t.result == tool.ActResult.Name
-	switch {
-	case !t.over() && isAct:
-		text, _ := json.Marshal(tool.ActOut{ID: t.id}) // which is strings
-		return success(string(text))
-	case !t.over():
-		return failure("task " + t.id + " is still under way")
-	case t.failed:
-		return failure(t.answer)
-	case isAct:
-		var out tool.ActOut
-		json.Unmarshal([]byte(t.answer), &out) // actAnswer made it
-		out.ID = t.id
-		text, _ := json.Marshal(out)
-		return success(string(text))
+// act is how far an action is.
+func (t *pageTask) act() tool.ActOut {
+	if !t.over() {
+		return tool.ActOut{ID: t.id}
 	}
-	return success(t.answer)
+	out, _ := t.answer.(operator.ActOut)
+	if t.err != nil {
+		out.Success, out.Message = false, t.err.Error()
+	}
+	return tool.ActOut{ID: t.id, Done: true, Success: out.Success, Steps: stepsOf(out)}
+}
+
+// stepsOf is what was done, and what there is to say of it.
+func stepsOf(out operator.ActOut) string {
+	var b strings.Builder
+	for i, s := range out.Steps {
+		action, _ := json.Marshal(s.Action) // which is strings and a number
+		fmt.Fprintf(&b, "%d. %s: %s\n", i+1, action, s.Result)
+	}
+	b.WriteString(out.Message)
+	return b.String()
 }
 
 // taskResult tells how far a task is.
@@ -181,7 +192,7 @@ func (u *use) taskResult(c tool.Call) (*tool.Reply, error) {
 	defer b.mu.Unlock()
 	for _, t := range u.session.pageTasks {
 		if t.id == in.ID && t.result == c.Name {
-			return t.reply(), nil
+			return t.reply()
 		}
 	}
 	return failure(fmt.Sprintf("there is no task %q; the last %d of a session are remembered", shorten(in.ID), tasksKept)), nil
@@ -195,33 +206,21 @@ func (b *Bay) act(args json.RawMessage) (work, *float64, error) {
 	}
 	if p, ok := operator.Observed(in.Action); ok {
 		p.Page = in.Page
-		return func(ctx context.Context, page operator.Page) (string, operator.Usage, error) {
+		return func(ctx context.Context, page operator.Page) (any, operator.Usage, error) {
 			out, err := operator.Perform(ctx, page, p)
-			return actAnswer(out), out.Usage, err
+			return out, out.Usage, err
 		}, in.Timeout, nil
 	}
 	if b.Operator == nil {
 		return nil, nil, errNoModel
 	}
-	return func(ctx context.Context, page operator.Page) (string, operator.Usage, error) {
+	return func(ctx context.Context, page operator.Page) (any, operator.Usage, error) {
 		out, err := b.Operator.Act(ctx, page, operator.ActIn{
 			Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision,
 			Help: time.Duration(max(0, min(in.Help, maxTaskPatience.Seconds())) * float64(time.Second)),
 		})
-		return actAnswer(out), out.Usage, err
+		return out, out.Usage, err
 	}, in.Timeout, nil
-}
-
-// actAnswer is what has come of an action, as clients are told.
-func actAnswer(out operator.ActOut) string {
-	var b strings.Builder
-	for i, s := range out.Steps {
-		action, _ := json.Marshal(s.Action) // which is strings and a number
-		fmt.Fprintf(&b, "%d. %s: %s\n", i+1, action, s.Result)
-	}
-	b.WriteString(out.Message)
-	text, _ := json.Marshal(tool.ActOut{Done: true, Success: out.Success, Steps: b.String()})
-	return string(text)
 }
 
 // observe reads the arguments of a search.
@@ -233,13 +232,9 @@ func (b *Bay) observe(args json.RawMessage) (work, *float64, error) {
 	if b.Operator == nil {
 		return nil, nil, errNoModel
 	}
-	return func(ctx context.Context, page operator.Page) (string, operator.Usage, error) {
+	return func(ctx context.Context, page operator.Page) (any, operator.Usage, error) {
 		found, used, err := b.Operator.Observe(ctx, page, operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision})
-		if err != nil {
-			return "", used, err
-		}
-		text, err := json.Marshal(found)
-		return string(text), used, err
+		return found, used, err
 	}, in.Timeout, nil
 }
 
@@ -252,12 +247,12 @@ func (b *Bay) extract(args json.RawMessage) (work, *float64, error) {
 	if b.Operator == nil {
 		return nil, nil, errNoModel
 	}
-	return func(ctx context.Context, page operator.Page) (string, operator.Usage, error) {
+	return func(ctx context.Context, page operator.Page) (any, operator.Usage, error) {
 		read, used, err := b.Operator.Extract(ctx, page, operator.ExtractIn{
 			SearchIn: operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision},
 			Schema:   in.Schema, Pages: in.Pages,
 		})
-		return string(read), used, err
+		return read, used, err
 	}, in.Timeout, nil
 }
 
@@ -271,20 +266,22 @@ var _ operator.Page = bayPage{}
 const maxSnapshot = 16 << 20
 
 // Snapshot implements operator.Page.
-func (p bayPage) Snapshot(ctx context.Context, in tool.PageSnapshotIn) (out tool.PageSnapshotOut, err error) {
-	err = p.ask(ctx, tool.PageSnapshot.Tool, in, &out)
+func (p bayPage) Snapshot(_ context.Context, in tool.PageSnapshotIn) (out tool.PageSnapshotOut, err error) {
+	r, err := p.call(tool.PageSnapshot.Call(in))
+	err = decode(r, err, &out)
 	return out, err
 }
 
 // Locate implements operator.Page.
-func (p bayPage) Locate(ctx context.Context, in tool.PageLocateIn) (out []string, err error) {
-	err = p.ask(ctx, tool.PageLocate.Tool, in, &out)
+func (p bayPage) Locate(_ context.Context, in tool.PageLocateIn) (out []string, err error) {
+	r, err := p.call(tool.PageLocate.Call(in))
+	err = decode(r, err, &out)
 	return out, err
 }
 
 // Perform implements operator.Page.
-func (p bayPage) Perform(ctx context.Context, in tool.PagePerformIn) (tool.Result, error) {
-	return p.call(ctx, tool.PagePerform.Tool, in)
+func (p bayPage) Perform(_ context.Context, in tool.PagePerformIn) (tool.Result, error) {
+	return p.call(tool.PagePerform.Call(in))
 }
 
 // Help implements operator.Page: it is a request at the session's page, which is
@@ -309,29 +306,27 @@ func (p bayPage) Help(ctx context.Context, message string) (note string, err err
 }
 
 // call calls a tool as a client would: while a person is in control it may not act.
-func (p bayPage) call(ctx context.Context, t tool.Tool, in any) (tool.Result, error) {
-	if err := context.Cause(ctx); err != nil {
-		return tool.Result{}, err
-	}
-	args, err := json.Marshal(in)
+func (p bayPage) call(c tool.Call, err error) (r tool.Result, _ error) {
 	if err != nil {
-		return tool.Result{}, err
+		return r, err
 	}
-	reply, err := p.use.call(tool.Call{Name: t.Name, Args: args})
-	if err != nil {
-		return tool.Result{}, err
+	reply, err := p.use.call(c)
+	if err == nil {
+		r, err = reply.Result(maxSnapshot)
+		err = agentbay.Wrap(err, agentbay.Unavailable, "the session broke off its answer; try again")
 	}
-	r, err := reply.Result(maxSnapshot)
-	return r, agentbay.Wrap(err, agentbay.Unavailable, "the session broke off its answer; try again")
+	if over := context.Cause(p.use.ctx); err != nil && over != nil {
+		return r, over
+	}
+	return r, err
 }
 
-// ask calls a tool that answers with JSON.
-func (p bayPage) ask(ctx context.Context, t tool.Tool, in, out any) error {
-	r, err := p.call(ctx, t, in)
-	if err != nil {
+// decode reads the answer of a tool that answers with JSON.
+func decode(r tool.Result, err error, out any) error {
+	switch {
+	case err != nil:
 		return err
-	}
-	if r.Failed {
+	case r.Failed:
 		return errors.New(r.Text)
 	}
 	return agentbay.Wrap(tool.Unmarshal([]byte(r.Text), out), agentbay.Unavailable, "the session's answer has another shape than expected")
