@@ -122,6 +122,7 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, u
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
+		p.leaveProxy()
 		return nil, err
 	}
 	p.cmd = exec.Command(b.Program, append(through, args...)...)

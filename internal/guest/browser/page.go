@@ -173,18 +173,25 @@ func (b *Browser) navigate(ctx context.Context, in tool.NavigateIn) (guest.Answe
 		if err != nil {
 			return guest.Answer{}, err
 		}
-		var out struct {
-			TargetInfo struct{ Title, URL string }
-		}
-		if err := p.browser.Call(ctx, "Target.getTargetInfo", map[string]any{"targetId": p.target}, &out); err != nil {
+		title, at, err := p.where(ctx)
+		if err != nil {
 			return guest.Answer{}, err
 		}
-		text := fmt.Sprintf("Navigated to %s, %q", clip(out.TargetInfo.URL), clip(out.TargetInfo.Title))
+		text := fmt.Sprintf("Navigated to %s, %q", clip(at), clip(title))
 		if !loaded {
 			text += ", which is still loading"
 		}
 		return guest.Text(text + note + p.said()), nil
 	})
+}
+
+// where is what the page is called, and its address.
+func (p *page) where(ctx context.Context) (title, address string, err error) {
+	var out struct {
+		TargetInfo struct{ Title, URL string }
+	}
+	err = p.browser.Call(ctx, "Target.getTargetInfo", map[string]any{"targetId": p.target}, &out)
+	return out.TargetInfo.Title, out.TargetInfo.URL, err
 }
 
 // schemes is those of addresses that pages have.

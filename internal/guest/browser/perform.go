@@ -134,21 +134,30 @@ const finder = `(s => s.startsWith('xpath=') || s.startsWith('/')
 	? document.evaluate(s.replace(/^xpath=/, ''), document, null, XPathResult.FIRST_ORDERED_NODE_TYPE, null).singleNodeValue
 	: document.querySelector(s))`
 
+// An evaluated script has a result, or has thrown something.
+type evaluated struct {
+	Result struct {
+		ObjectID string
+		Value    json.RawMessage
+	}
+	ExceptionDetails *struct{ Exception struct{ Description string } }
+}
+
+// thrown is what it has thrown.
+func (e evaluated) thrown() string { return clip(e.ExceptionDetails.Exception.Description) }
+
 // find finds the DOM node of a selector.
 func (p *page) find(ctx context.Context, selector string) (int64, error) {
 	quoted, err := json.Marshal(selector)
 	if err != nil {
 		return 0, err
 	}
-	var out struct {
-		Result           struct{ ObjectID string }
-		ExceptionDetails *struct{ Exception struct{ Description string } }
-	}
+	var out evaluated
 	if err := p.Call(ctx, "Runtime.evaluate", map[string]any{"expression": finder + "(" + string(quoted) + ")"}, &out); err != nil {
 		return 0, err
 	}
-	if e := out.ExceptionDetails; e != nil {
-		return 0, guest.Failf(guest.BadArgument, "%q is no selector: %s", clip(selector), clip(e.Exception.Description))
+	if out.ExceptionDetails != nil {
+		return 0, guest.Failf(guest.BadArgument, "%q is no selector: %s", clip(selector), out.thrown())
 	}
 	if out.Result.ObjectID == "" {
 		return 0, guest.Failf(guest.BadArgument, "nothing in the page is %q", clip(selector))
@@ -168,18 +177,15 @@ func (n node) run(ctx context.Context, function string, result any, args ...any)
 	for _, a := range args {
 		values = append(values, map[string]any{"value": a})
 	}
-	var out struct {
-		Result           struct{ Value json.RawMessage }
-		ExceptionDetails *struct{ Exception struct{ Description string } }
-	}
+	var out evaluated
 	err := n.Call(ctx, "Runtime.callFunctionOn", map[string]any{
 		"objectId": object.Object.ObjectID, "functionDeclaration": function, "arguments": values, "returnByValue": true, "userGesture": true,
 	}, &out)
 	if err != nil {
 		return err
 	}
-	if e := out.ExceptionDetails; e != nil {
-		return guest.Failf(guest.Unsuccessful, "the page refuses: %s", clip(e.Exception.Description))
+	if out.ExceptionDetails != nil {
+		return guest.Failf(guest.Unsuccessful, "the page refuses: %s", out.thrown())
 	}
 	if result == nil || len(out.Result.Value) == 0 {
 		return nil

@@ -45,13 +45,9 @@ func (p *page) snapshot(ctx context.Context, in tool.PageSnapshotIn) (out tool.P
 		return out, err
 	}
 	out.Page, out.Text, out.Cut = p.target, w.out.String(), w.cut
-	var info struct {
-		TargetInfo struct{ Title, URL string }
-	}
-	if err := p.browser.Call(ctx, "Target.getTargetInfo", map[string]any{"targetId": p.target}, &info); err != nil {
+	if out.Title, out.URL, err = p.where(ctx); err != nil {
 		return out, err
 	}
-	out.URL, out.Title = info.TargetInfo.URL, info.TargetInfo.Title
 	if in.Vision {
 		var shot struct{ Data string }
 		err = p.Call(ctx, "Page.captureScreenshot", map[string]any{"format": "jpeg", "quality": 70}, &shot)
