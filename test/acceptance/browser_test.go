@@ -12,40 +12,27 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-	"github.com/coder/websocket/wsjson"
-
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/guest/devtools"
 	"github.com/agentbay/agentbay/tool"
 )
 
 // devTools asks a browser something over its link.
-func devTools(t *testing.T, link, method string, params ...any) map[string]any {
+func devTools(t *testing.T, link, method string, params ...any) (result map[string]any) {
 	t.Helper()
-	ws, _, err := websocket.Dial(t.Context(), link, nil)
+	conn, err := devtools.Dial(t.Context(), link)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ws.CloseNow()
-	call := map[string]any{"id": 1, "method": method}
+	defer conn.Close()
+	var all any
 	if len(params) > 0 {
-		call["params"] = params[0]
+		all = params[0]
 	}
-	if err := wsjson.Write(t.Context(), ws, call); err != nil {
+	if err := conn.Browser().Call(t.Context(), method, all, &result); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		var answer struct {
-			ID     int
-			Result map[string]any
-		}
-		if err := wsjson.Read(t.Context(), ws, &answer); err != nil {
-			t.Fatal(err)
-		}
-		if answer.ID == 1 {
-			return answer.Result
-		}
-	}
+	return result
 }
 
 // discovered asks the DevTools themselves where a browser is, as clients do that

@@ -7,10 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
-	"github.com/coder/websocket/wsjson"
-
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/guest/devtools"
 	"github.com/agentbay/agentbay/test/live"
 	"github.com/agentbay/agentbay/tool"
 )
@@ -72,7 +70,7 @@ func BenchmarkBrowser(b *testing.B) {
 					if err := s.Browser().Open(b.Context(), tool.BrowserIn{}); err != nil {
 						b.Fatal(err)
 					}
-					ask(b, devTools(b, s), 1)
+					ask(b, devTools(b, s))
 				})
 				if err := s.Browser().Close(b.Context()); err != nil {
 					b.Fatal(err)
@@ -81,10 +79,10 @@ func BenchmarkBrowser(b *testing.B) {
 			t.report(b)
 		})
 		b.Run("roundtrip/"+tier, func(b *testing.B) {
-			ws := devTools(b, s)
+			browser := devTools(b, s)
 			var t times
-			for i := 1; b.Loop(); i++ {
-				t.measure(func() { ask(b, ws, i) })
+			for b.Loop() {
+				t.measure(func() { ask(b, browser) })
 			}
 			t.report(b)
 			if err := s.FS(b.Context()).WriteFile("tmp/trips.py", []byte(roundTrips)); err != nil {
@@ -96,30 +94,26 @@ func BenchmarkBrowser(b *testing.B) {
 }
 
 // devTools connects to the DevTools of a session's browser.
-func devTools(b *testing.B, s *agentbay.Session) *websocket.Conn {
+func devTools(b *testing.B, s *agentbay.Session) devtools.Session {
 	b.Helper()
 	link, err := s.Browser().Link(b.Context())
 	if err != nil {
 		b.Fatal(err)
 	}
-	ws, _, err := websocket.Dial(b.Context(), link, nil)
+	conn, err := devtools.Dial(b.Context(), link)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { ws.CloseNow() })
-	return ws
+	b.Cleanup(conn.Close)
+	return conn.Browser()
 }
 
 // ask waits for one answer.
-func ask(b *testing.B, ws *websocket.Conn, id int) {
+func ask(b *testing.B, browser devtools.Session) {
 	b.Helper()
 	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 	defer cancel()
-	if err := wsjson.Write(ctx, ws, map[string]any{"id": id, "method": "Browser.getVersion"}); err != nil {
+	if err := browser.Call(ctx, "Browser.getVersion", nil, nil); err != nil {
 		b.Fatal(err)
-	}
-	var answer struct{ ID int }
-	if err := wsjson.Read(ctx, ws, &answer); err != nil || answer.ID != id {
-		b.Fatal(answer, err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/coder/websocket"
+	"github.com/agentbay/agentbay/internal/guest/devtools"
 )
 
 // A browser is a headless Chromium, spoken to by the DevTools protocol.
@@ -59,8 +59,7 @@ func newBrowser(t testing.TB) *browser {
 // A tab is one page of a browser.
 type tab struct {
 	t    testing.TB
-	conn *websocket.Conn
-	next int
+	page devtools.Session
 }
 
 // open opens a page.
@@ -73,11 +72,10 @@ func (b *browser) open(page string) *tab {
 	defer answer.Body.Close()
 	var made struct{ WebSocketDebuggerURL string }
 	must(b.t, json.NewDecoder(answer.Body).Decode(&made))
-	conn, _, err := websocket.Dial(b.t.Context(), made.WebSocketDebuggerURL, nil)
+	conn, err := devtools.Dial(b.t.Context(), made.WebSocketDebuggerURL)
 	must(b.t, err)
-	conn.SetReadLimit(64 << 20)
-	b.t.Cleanup(func() { conn.CloseNow() })
-	return &tab{t: b.t, conn: conn}
+	b.t.Cleanup(conn.Close)
+	return &tab{b.t, conn.Browser()} // a socket of the page alone
 }
 
 // do performs one command of the protocol and reads its result into out.
@@ -85,29 +83,8 @@ func (p *tab) do(method string, params map[string]any, out any) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
 	defer cancel()
-	p.next++
-	b, err := json.Marshal(map[string]any{"id": p.next, "method": method, "params": params})
-	must(p.t, err)
-	must(p.t, p.conn.Write(ctx, websocket.MessageText, b))
-	for {
-		_, b, err := p.conn.Read(ctx)
-		must(p.t, err)
-		var m struct {
-			ID     int
-			Result json.RawMessage
-			Error  *struct{ Message string }
-		}
-		must(p.t, json.Unmarshal(b, &m))
-		if m.ID != p.next {
-			continue // an event, or the answer to what was given up
-		}
-		if m.Error != nil {
-			p.t.Fatalf("%s: %s", method, m.Error.Message)
-		}
-		if out != nil {
-			must(p.t, json.Unmarshal(m.Result, out))
-		}
-		return
+	if err := p.page.Call(ctx, method, params, out); err != nil {
+		p.t.Fatalf("%s: %v", method, err)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package devtools drives a browser on this machine by the Chrome DevTools
-// Protocol (https://chromedevtools.github.io/devtools-protocol). One connection
+// Package devtools drives a browser by the Chrome DevTools Protocol
+// (https://chromedevtools.github.io/devtools-protocol). One connection
 // reaches the browser and, by sessions that are told apart in each message, all
 // of its targets: pages, frames and workers.
 package devtools
