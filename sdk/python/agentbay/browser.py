@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._common.operator import ActOptions, ActResult, ExtractOptions, ObserveOptions, ObserveResult
+from ._common.wire import given
 
 
 @dataclass
@@ -62,7 +63,7 @@ class BrowserProxy:
             "username": self.username,
             "password": self.password,
         }
-        return {name: value for name, value in wire.items() if value is not None}
+        return given(**wire)
 
 
 @dataclass
@@ -109,7 +110,7 @@ class BrowserOption:
             "defaultNavigateUrl": self.default_navigate_url,
             "browserType": self.browser_type,
         }
-        return {name: value for name, value in wire.items() if value is not None}
+        return given(**wire)
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .._common.exceptions import BrowserError
 from .._common.log import get_logger
+from .._common.params import BROWSER_DATA_PATH
 from .._common.results import BoolResult
 from ..browser import BrowserOption
 from .operator import AsyncBrowserOperator
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from .session import AsyncSession
 
 _log = get_logger("browser")
-
-PROFILE_PATH = "/tmp/agentbay_browser"
-"""Where the browser keeps its data in a session."""
 
 
 class AsyncBrowser:
@@ -33,7 +31,7 @@ class AsyncBrowser:
         if self._option is not None:
             return True
         option = option or BrowserOption()
-        params = {"PersistentPath": PROFILE_PATH, "BrowserOption": option.to_wire()}
+        params = {"PersistentPath": BROWSER_DATA_PATH, "BrowserOption": option.to_wire()}
         reply = await self.session._rpc("InitBrowser", params)
         port = reply.data.get("Port") if reply.success and isinstance(reply.data, dict) else None
         if port is None:

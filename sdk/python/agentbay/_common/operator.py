@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .exceptions import BrowserError
+from .wire import given
 
 DEFAULT_PATIENCE = 300.0
 """Seconds that a task may take if its options do not say."""
@@ -87,7 +88,7 @@ class ExtractOptions:
 
 def task_args(page_id: str | None, **args: Any) -> dict[str, Any]:
     """The arguments of a tool that works on a page, without those that are not given."""
-    return {name: value for name, value in {"page_id": page_id, **args}.items() if value is not None}
+    return given(page_id=page_id, **args)
 
 
 def action_args(action: ActOptions | ObserveResult, page_id: str | None) -> dict[str, Any]:

@@ -146,9 +146,14 @@ def new_link_request_id() -> str:
     return f"link-{time.time_ns() // 1_000_000}-{secrets.randbelow(10**9):09d}"
 
 
+def given(**members: Any) -> dict[str, Any]:
+    """The members that are not None."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
 def parameters(params: Mapping[str, object]) -> dict[str, str]:
     """Write parameters as a form: None is left out, objects are JSON."""
-    return {name: _parameter(value) for name, value in params.items() if value is not None}
+    return {name: _parameter(value) for name, value in given(**params).items()}
 
 
 def _parameter(value: object) -> str:
