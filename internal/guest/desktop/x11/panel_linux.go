@@ -34,9 +34,7 @@ func (s *Screen) panelWithin(ctx context.Context, limit time.Duration) error {
 	defer damage.Destroy(s.x, painting)
 	ok, err := s.await(ctx, limit, func() (bool, error) {
 		damage.Subtract(s.x, painting, 0, 0) // so that it tells of what comes now
-		ok, e := s.panelPainted()
-		println(time.Now().UnixMilli()%10000, ok)
-		return ok, e
+		return s.panelPainted()
 	})
 	if err == nil && !ok {
 		err = errors.New("the panel does not start")
