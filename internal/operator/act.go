@@ -74,38 +74,40 @@ type turn struct {
 
 // Act does something in a page, in the words of a task. What cannot be done is no
 // error but no success.
-func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (ActOut, error) {
+func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (out ActOut, err error) {
 	t := &task{Operator: o, page: page, target: in.Page, hidden: in.Variables, vision: in.Vision}
-	var steps []Step
+	defer func() { out.Usage = t.usage }()
 	asked := 0
 	for range maxSteps {
 		now, err := t.snapshot(ctx, "", 0)
 		if err != nil {
-			return ActOut{}, err
+			return out, err
 		}
-		next, err := t.turn(ctx, in, steps, now, asked < maxHelp)
+		next, err := t.turn(ctx, in, out.Steps, now, asked < maxHelp)
 		if err != nil {
-			return ActOut{Steps: steps, Usage: t.usage}, err
+			return out, err
 		}
 		if next.Help != "" {
 			asked++
-			steps = append(steps, t.callPerson(ctx, in.Help, next.Help))
+			out.Steps = append(out.Steps, t.callPerson(ctx, in.Help, next.Help))
 			continue
 		}
 		for _, a := range next.Actions {
 			step, err := t.perform(ctx, a)
 			if err != nil {
-				return ActOut{Steps: steps, Usage: t.usage}, err
+				return out, err
 			}
-			if steps = append(steps, step); step.Failed {
+			if out.Steps = append(out.Steps, step); step.Failed {
 				break
 			}
 		}
 		if next.Done {
-			return ActOut{Success: next.Success, Message: next.Message, Steps: steps, Usage: t.usage}, nil
+			out.Success, out.Message = next.Success, next.Message
+			return out, nil
 		}
 	}
-	return ActOut{Message: fmt.Sprintf("not done after %d turns", maxSteps), Steps: steps, Usage: t.usage}, nil
+	out.Message = fmt.Sprintf("not done after %d turns", maxSteps)
+	return out, nil
 }
 
 // callPerson has a person do something.
