@@ -19,16 +19,29 @@ type HelpState string
 const (
 	HelpOpen  HelpState = "open"  // nobody has taken control yet
 	HelpTaken HelpState = "taken" // somebody is at it
-	HelpDone  HelpState = "done"  // they have handed back
+	HelpDone  HelpState = "done"  // they have handed back, or it was answered
+)
+
+// A HelpKind is what people are asked to do.
+type HelpKind string
+
+// What they can be asked to do.
+const (
+	HelpOther   HelpKind = "" // as the message says
+	HelpCaptcha HelpKind = "captcha"
+	HelpLogin   HelpKind = "login"
+	HelpPayment HelpKind = "payment"
 )
 
 // A Help is an agent's request to the people at a session's screen.
 type Help struct {
 	ID      string
+	Kind    HelpKind
 	Message string
 	State   HelpState
-	Note    string // what was said when control was handed back
+	Note    string // what was said when control was handed back, or the request answered
 	AskedAt time.Time
+	Wait    time.Duration // how long the agent waits; 0 if it has not said
 }
 
 // A Control says who is at a session's screen.

@@ -296,6 +296,15 @@ func (c *Client) RequestHelp(ctx context.Context, id SessionID, message string) 
 	return get[Help](ctx, c, "RequestHelp", params)
 }
 
+// AnswerHelp implements [Service].
+func (c *Client) AnswerHelp(ctx context.Context, id SessionID, help, note string) error {
+	params := sessionParam(id)
+	params.Set("HelpId", help)
+	params.Set("Note", note)
+	_, err := c.rpc(ctx, "AnswerHelp", params, nil)
+	return err
+}
+
 // BrowserLink implements [Service].
 func (c *Client) BrowserLink(ctx context.Context, id SessionID) (string, error) {
 	return c.address(ctx, "GetCdpLink", sessionParam(id))

@@ -156,6 +156,12 @@ type Service interface {
 	// Invalid: the message is empty.
 	RequestHelp(ctx context.Context, id SessionID, message string) (*Help, error)
 
+	// AnswerHelp says that what was asked for is done, without control having been
+	// taken. The note is for the agent. Answering what is done is not an error.
+	//
+	// NotFound: nothing was asked for by that ID, or it was given up.
+	AnswerHelp(ctx context.Context, id SessionID, help, note string) error
+
 	// BrowserLink opens the session's browser, unless it is open, and returns the
 	// address of its DevTools, a WebSocket, which whoever has it can dial until the
 	// browser ends. tool.OpenBrowser opens it with options.

@@ -105,6 +105,15 @@ func (s *Session) RequestHelp(ctx context.Context, message string) (*Help, error
 	return asked, err
 }
 
+// AnswerHelp says that what was asked for is done, without control having been
+// taken. [Session.Control] lists what was asked for, whoever has asked. The note
+// is for the agent.
+//
+// NotFound: nothing was asked for by that ID, or it was given up.
+func (s *Session) AnswerHelp(ctx context.Context, help, note string) error {
+	return s.service.AnswerHelp(ctx, s.ID, help, note)
+}
+
 // StartRecording records the session's screen until StopRecording, the end of the
 // session or the end of the room for it.
 //

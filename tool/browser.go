@@ -83,6 +83,7 @@ type BrowserIn struct {
 	Fingerprint     *FingerprintWish `json:"fingerprint,omitempty" doc:"look like another browser, of a random one of these kinds; not with a user agent"`
 	RawFingerprint  string           `json:"fingerprintRawData,omitempty" doc:"look like a browser whose fingerprint this is, as JSON in base64"`
 	KeepFingerprint string           `json:"fingerprintPersistPath,omitempty" doc:"directory that a fingerprint is kept in, and used again from"`
+	CallForUser     bool             `json:"callForUser,omitempty" doc:"what a model does on pages may call for a person, for three minutes unless the task says how long"`
 }
 
 // A FingerprintWish is what a random fingerprint is to be. Empty lists leave it open.
@@ -110,6 +111,9 @@ type BrowserProxy struct {
 type BrowserOut struct {
 	Port int    `json:"port"` // of the session's loopback
 	Path string `json:"path"` // of the browser's WebSocket there
+
+	// CallForUser says that it was opened for a model that may call for a person.
+	CallForUser bool `json:"callForUser,omitempty"`
 }
 
 // PageIn is a page of the browser.

@@ -29,19 +29,27 @@ func (u *use) browserLink() (string, error) {
 	if !u.session.has(tool.Browser) {
 		return "", agentbay.Errorf(agentbay.Invalid, "only BrowserUse image support cdp: a session of %s has no browser; create one of browser_latest or linux_latest", u.session.Image)
 	}
-	r, err := ask(u.ctx, u.session, tool.OpenBrowser, tool.BrowserIn{Keep: true}, maxBrowserOut, "answer")
+	out, err := u.browser()
 	if err != nil {
 		return "", err
 	}
-	if r.Failed {
-		return "", agentbay.Errorf(agentbay.Unavailable, "%s", r.Text)
-	}
-	var out tool.BrowserOut
-	if tool.Unmarshal([]byte(r.Text), &out) != nil || !strings.HasPrefix(out.Path, "/devtools/browser/") || strings.ContainsAny(out.Path, "?#") {
-		return "", agentbay.Errorf(agentbay.Unavailable, "the session does not say where its browser is")
-	}
 	link := gate.PortPath(string(u.session.ID), guest.BrowserPort, gate.PortToken(u.session.Token, guest.BrowserPort))
 	return strings.TrimSuffix(link, "/") + out.Path, nil
+}
+
+// browser is the session's browser, which it opens unless it is open.
+func (u *use) browser() (out tool.BrowserOut, err error) {
+	r, err := ask(u.ctx, u.session, tool.OpenBrowser, tool.BrowserIn{Keep: true}, maxBrowserOut, "answer")
+	if err != nil {
+		return out, err
+	}
+	if r.Failed {
+		return out, agentbay.Errorf(agentbay.Unavailable, "%s", r.Text)
+	}
+	if tool.Unmarshal([]byte(r.Text), &out) != nil || !strings.HasPrefix(out.Path, "/devtools/browser/") || strings.ContainsAny(out.Path, "?#") {
+		return out, agentbay.Errorf(agentbay.Unavailable, "the session does not say where its browser is")
+	}
+	return out, nil
 }
 
 // closeWithin is how long a session that ends may take to close its browser.

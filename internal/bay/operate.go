@@ -20,7 +20,7 @@ import (
 // tools of the session, as a client's calls are.
 
 // A work is what a task does. Its answer is told as JSON.
-type work func(ctx context.Context, page operator.Page) (answer any, used operator.Usage, err error)
+type work func(ctx context.Context, page bayPage) (answer any, used operator.Usage, err error)
 
 // A pageTask is a task on a page.
 type pageTask struct {
@@ -35,8 +35,9 @@ type pageTask struct {
 const (
 	taskPatience    = 5 * time.Minute // if the caller does not say
 	maxTaskPatience = time.Hour
-	tasksAtOnce     = 4  // in a session
-	tasksKept       = 64 // in a session
+	helpPatience    = 3 * time.Minute // of a model that may call for a person, if the caller does not say
+	tasksAtOnce     = 4               // in a session
+	tasksKept       = 64              // in a session
 )
 
 // An operation is a tool that has a model work on a page.
@@ -206,7 +207,7 @@ func (b *Bay) act(args json.RawMessage) (work, *float64, error) {
 	}
 	if p, ok := operator.Observed(in.Action); ok {
 		p.Page = in.Page
-		return func(ctx context.Context, page operator.Page) (any, operator.Usage, error) {
+		return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
 			out, err := operator.Perform(ctx, page, p)
 			return out, out.Usage, err
 		}, in.Timeout, nil
@@ -214,11 +215,12 @@ func (b *Bay) act(args json.RawMessage) (work, *float64, error) {
 	if b.Operator == nil {
 		return nil, nil, errNoModel
 	}
-	return func(ctx context.Context, page operator.Page) (any, operator.Usage, error) {
-		out, err := b.Operator.Act(ctx, page, operator.ActIn{
-			Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision,
-			Help: time.Duration(max(0, min(in.Help, maxTaskPatience.Seconds())) * float64(time.Second)),
-		})
+	return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
+		help := time.Duration(max(0, min(in.Help, maxTaskPatience.Seconds())) * float64(time.Second))
+		if help == 0 && page.mayCall() {
+			help = helpPatience
+		}
+		out, err := b.Operator.Act(ctx, page, operator.ActIn{Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision, Help: help})
 		return out, out.Usage, err
 	}, in.Timeout, nil
 }
@@ -232,7 +234,7 @@ func (b *Bay) observe(args json.RawMessage) (work, *float64, error) {
 	if b.Operator == nil {
 		return nil, nil, errNoModel
 	}
-	return func(ctx context.Context, page operator.Page) (any, operator.Usage, error) {
+	return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
 		found, used, err := b.Operator.Observe(ctx, page, operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision})
 		return found, used, err
 	}, in.Timeout, nil
@@ -247,7 +249,7 @@ func (b *Bay) extract(args json.RawMessage) (work, *float64, error) {
 	if b.Operator == nil {
 		return nil, nil, errNoModel
 	}
-	return func(ctx context.Context, page operator.Page) (any, operator.Usage, error) {
+	return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
 		read, used, err := b.Operator.Extract(ctx, page, operator.ExtractIn{
 			SearchIn: operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision},
 			Schema:   in.Schema, Pages: in.Pages,
@@ -285,10 +287,15 @@ func (p bayPage) Perform(_ context.Context, in tool.PagePerformIn) (tool.Result,
 }
 
 // Help implements operator.Page: it is a request at the session's page, which is
-// done when a person has taken control and handed it back.
-func (p bayPage) Help(ctx context.Context, message string) (note string, err error) {
+// done when a person has taken control and handed it back, or a client has said
+// that it is.
+func (p bayPage) Help(ctx context.Context, kind agentbay.HelpKind, message string) (note string, err error) {
 	b := p.use.caller.bay
-	asked := b.deskOf(p.use.session).Ask(strings.ToValidUTF8(message, "�"))
+	var wait time.Duration
+	if end, ok := ctx.Deadline(); ok {
+		wait = time.Until(end)
+	}
+	asked := b.deskOf(p.use.session).Ask(kind, strings.ToValidUTF8(message, "�"), wait)
 	for {
 		desk := b.deskOf(p.use.session) // another one once links were revoked
 		changed := desk.Changed()
@@ -300,9 +307,17 @@ func (p bayPage) Help(ctx context.Context, message string) (note string, err err
 		select {
 		case <-changed:
 		case <-ctx.Done():
+			b.deskOf(p.use.session).Withdraw(asked.ID)
 			return "", context.Cause(ctx)
 		}
 	}
+}
+
+// mayCall reports whether the browser was opened for a model that may call for a
+// person. It opens one that is not open, which work on a page does anyway.
+func (p bayPage) mayCall() bool {
+	out, err := p.use.browser()
+	return err == nil && out.CallForUser // else the page is the one to say what is wrong
 }
 
 // call calls a tool as a client would: while a person is in control it may not act.

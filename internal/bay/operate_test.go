@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/bay/baytest"
@@ -40,6 +41,9 @@ func withPage(m model) func(*baytest.Bay) {
 			m := &guest.Mux{Token: spec.Token}
 			guest.Handle(m, tool.PageSnapshot, func(context.Context, tool.PageSnapshotIn) (guest.Answer, error) {
 				return guest.JSON(tool.PageSnapshotOut{Title: "A", Text: "button \"Send\" [e5]\n"}), nil
+			})
+			guest.Handle(m, tool.OpenBrowser, func(context.Context, tool.BrowserIn) (guest.Answer, error) {
+				return guest.JSON(tool.BrowserOut{Path: "/devtools/browser/1", CallForUser: true}), nil
 			})
 			guest.Handle(m, tool.PagePerform, func(context.Context, tool.PagePerformIn) (guest.Answer, error) { return guest.Text("Done"), nil })
 			guest.Handle(m, tool.PageLocate, func(context.Context, tool.PageLocateIn) (guest.Answer, error) {
@@ -154,5 +158,56 @@ func TestAPersonHelpsTheModel(t *testing.T) {
 	}
 	if !out.Success || !strings.Contains(out.Steps, "logged in") {
 		t.Errorf("it is %+v", out)
+	}
+}
+
+func TestAClientHelpsTheModelWithoutThePage(t *testing.T) {
+	b := baytest.New(t, withPage(func(asked string) string {
+		if strings.Contains(asked, "a person has done it") {
+			return `{"done": true, "success": true, "message": "in"}`
+		}
+		return `{"help": "log in, please", "kind": "login"}`
+	}))
+	s := b.Service(t, "mine")
+	id := create(t, s, agentbay.SessionSpec{})
+	calls := make(chan agentbay.Help, 10)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan bool)
+	go func() {
+		b.WatchHelp(ctx, id, func(h agentbay.Help) { calls <- h })
+		close(ended)
+	}()
+	acted := make(chan tool.ActOut)
+	go func() {
+		text, _ := do(t, s, id, tool.Act.Name, `{"action": "log in"}`) // its browser lets it call
+		acted <- actOf(t, text)
+	}()
+	h := <-calls
+	if h.Kind != agentbay.HelpLogin || h.Message != "log in, please" || h.Wait < 2*time.Minute || h.Wait > 3*time.Minute {
+		t.Errorf("called for: %+v", h)
+	}
+	must(t, s.RevokeViews(t.Context(), id)) // people at the page are gone, the call is not
+	must(t, s.AnswerHelp(t.Context(), id, h.ID, ""))
+	if out := <-acted; !out.Success {
+		t.Errorf("it is %+v", out)
+	}
+	if h := <-calls; h.State != agentbay.HelpDone {
+		t.Errorf("then: %+v, want it to be done", h)
+	}
+	if err := s.AnswerHelp(t.Context(), id, "help-99", ""); agentbay.CodeOf(err) != agentbay.NotFound {
+		t.Errorf("of what nobody asked for: %v", err)
+	}
+	stop()
+	<-ended
+	text, _ := do(t, s, id, tool.Act.Name, `{"action": "log in", "help_timeout": 0.01}`)
+	if out := actOf(t, text); out.Success || !strings.Contains(out.Steps, "nobody has helped") {
+		t.Errorf("in vain: %+v", out)
+	}
+	c, err := s.Control(t.Context(), id)
+	must(t, err)
+	for _, h := range c.Help {
+		if h.State != agentbay.HelpDone {
+			t.Errorf("people are still asked for what is no longer waited for: %+v", h)
+		}
 	}
 }

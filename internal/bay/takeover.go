@@ -160,7 +160,7 @@ func (c *caller) RevokeViews(ctx context.Context, id agentbay.SessionID) (err er
 	s.ViewRound = max(s.ViewRound, round)
 	old := s.desk
 	s.desk = c.bay.newDesk(s)
-	s.desk.SetRecorded(s.recorder != nil)
+	s.desk.Succeed(old)
 	c.bay.mu.Unlock()
 	old.End(agentbay.Errorf(agentbay.Denied, "this link was revoked"))
 	return nil
@@ -196,6 +196,48 @@ func (c *caller) RequestHelp(ctx context.Context, id agentbay.SessionID, message
 	if err != nil {
 		return nil, err
 	}
-	h := c.bay.deskOf(use.session).Ask(strings.ToValidUTF8(message, "�"))
+	h := c.bay.deskOf(use.session).Ask(agentbay.HelpOther, strings.ToValidUTF8(message, "�"), 0)
 	return &h, use.end(nil)
+}
+
+func (c *caller) AnswerHelp(ctx context.Context, id agentbay.SessionID, help, note string) error {
+	use, err := c.use(ctx, id, "answer help")
+	if err != nil {
+		return err
+	}
+	return use.end(c.bay.deskOf(use.session).Answer(shorten(help), strings.ToValidUTF8(note, "�")))
+}
+
+// WatchHelp calls yield with each request for help to the people at a session's
+// screen as it is made and once it is done, beginning with those that are open, and
+// returns when ctx or the session ends. It does not keep the session from being idle.
+func (b *Bay) WatchHelp(ctx context.Context, id agentbay.SessionID, yield func(agentbay.Help)) {
+	b.mu.Lock()
+	s := b.live[id]
+	b.mu.Unlock()
+	if s == nil {
+		return
+	}
+	told := map[string]bool{} // by ID, whether it was told to be done
+	for first := true; ; first = false {
+		desk := b.deskOf(s)
+		changed := desk.Changed()
+		for _, h := range desk.State().Help {
+			done := h.State == agentbay.HelpDone
+			if was, known := told[h.ID]; known && was == done {
+				continue
+			}
+			told[h.ID] = done
+			if !first || !done {
+				yield(h)
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		case <-s.alive.Done():
+			return
+		}
+	}
 }

@@ -237,13 +237,16 @@ func (d *Desk) Free(ctx context.Context) error {
 	}
 }
 
-// Ask asks the people at the screen for help. It is done when one of them has
-// taken control and handed it back.
-func (d *Desk) Ask(message string) agentbay.Help {
+// Ask asks the people at the screen for help, for as long as wait says if it is not
+// 0. It is done when one of them has taken control and handed it back, or has
+// answered it.
+func (d *Desk) Ask(kind agentbay.HelpKind, message string, wait time.Duration) agentbay.Help {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked++
-	h := agentbay.Help{ID: "help-" + strconv.Itoa(d.asked), Message: clip(message), State: agentbay.HelpOpen, AskedAt: time.Now()}
+	h := agentbay.Help{
+		ID: "help-" + strconv.Itoa(d.asked), Kind: kind, Message: clip(message), State: agentbay.HelpOpen, AskedAt: time.Now(), Wait: wait,
+	}
 	if d.holder != nil {
 		h.State = agentbay.HelpTaken
 	}
@@ -253,6 +256,53 @@ func (d *Desk) Ask(message string) agentbay.Help {
 	d.help = append(d.help, h)
 	d.tellLocked()
 	return h
+}
+
+// Answer says that what was asked for is done, whoever has control.
+//
+// NotFound: nothing was asked for by that ID, or it was withdrawn.
+func (d *Desk) Answer(id, note string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	i := d.indexLocked(id)
+	if i < 0 {
+		return agentbay.Errorf(agentbay.NotFound, "no help was asked for as %q, or it is no longer wanted", id)
+	}
+	if h := &d.help[i]; h.State != agentbay.HelpDone {
+		h.State, h.Note = agentbay.HelpDone, clip(note)
+		d.tellLocked()
+	}
+	return nil
+}
+
+// Withdraw takes a request back that nobody has done anything about in time.
+func (d *Desk) Withdraw(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i := d.indexLocked(id); i >= 0 {
+		d.help = slices.Delete(d.help, i, i+1)
+		d.tellLocked()
+	}
+}
+
+func (d *Desk) indexLocked(id string) int {
+	return slices.IndexFunc(d.help, func(h agentbay.Help) bool { return h.ID == id })
+}
+
+// Succeed takes over from another desk of the same session what was asked for.
+func (d *Desk) Succeed(old *Desk) {
+	st := old.State()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.filmed, d.help = st.Filmed, st.Help
+	for i, h := range d.help {
+		if h.State == agentbay.HelpTaken {
+			d.help[i].State = agentbay.HelpOpen // who had taken control is gone
+		}
+	}
+	old.mu.Lock()
+	d.asked = old.asked
+	old.mu.Unlock()
 }
 
 // End says that the session has ended, and why.

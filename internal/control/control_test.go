@@ -107,7 +107,7 @@ func TestHelpIsDoneWhenControlIsHandedBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := new(Desk)
 		leave := join(t, d, "a", true)
-		h := d.Ask("please log in")
+		h := d.Ask(agentbay.HelpLogin, "please log in", time.Minute)
 		state := func() agentbay.Help { return d.State().Help[0] }
 		if h.State != agentbay.HelpOpen || state().ID != h.ID {
 			t.Errorf("asked: %+v", state())
@@ -128,12 +128,47 @@ func TestHelpIsDoneWhenControlIsHandedBack(t *testing.T) {
 			t.Errorf("handed back: %+v", got)
 		}
 		for range 100 {
-			d.Ask("again")
+			d.Ask(agentbay.HelpOther, "again", 0)
 		}
 		if n := len(d.State().Help); n != maxHelp {
 			t.Errorf("%d requests are kept, want %d", n, maxHelp)
 		}
 	})
+}
+
+func TestHelpIsAnsweredOrWithdrawnWithoutControl(t *testing.T) {
+	d := new(Desk)
+	first, second := d.Ask(agentbay.HelpCaptcha, "solve it", time.Minute), d.Ask(agentbay.HelpOther, "and this", 0)
+	changed := d.Changed()
+	if err := d.Answer(first.ID, "solved"); err != nil {
+		t.Fatal(err)
+	}
+	<-changed
+	d.Withdraw(second.ID)
+	left := d.State().Help
+	if len(left) != 1 || left[0].State != agentbay.HelpDone || left[0].Note != "solved" || left[0].Kind != agentbay.HelpCaptcha {
+		t.Errorf("left: %+v", left)
+	}
+	if err := d.Answer(first.ID, "again"); err != nil || d.State().Help[0].Note != "solved" {
+		t.Errorf("answered twice: %v, %+v", err, d.State().Help)
+	}
+	if err := d.Answer(second.ID, ""); agentbay.CodeOf(err) != agentbay.NotFound {
+		t.Errorf("answered after it was withdrawn: %v, want NotFound", err)
+	}
+}
+
+func TestASuccessorKnowsWhatWasAskedFor(t *testing.T) {
+	old, d := new(Desk), new(Desk)
+	join(t, old, "a", true)
+	h := old.Ask(agentbay.HelpLogin, "log in", 0)
+	old.Take("a")
+	d.Succeed(old)
+	if got := d.State().Help; len(got) != 1 || got[0].ID != h.ID || got[0].State != agentbay.HelpOpen {
+		t.Errorf("it knows of %+v", got)
+	}
+	if next := d.Ask(agentbay.HelpOther, "more", 0); next.ID == h.ID {
+		t.Errorf("two requests have the ID %s", h.ID)
+	}
 }
 
 func TestOnlySoManyLook(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/tool"
 )
 
@@ -60,12 +61,13 @@ Do no more than the task says.`
 const helpForm = `
 
 There is a person who can do in the browser what you cannot: solve a captcha, log in where you have no password, confirm a payment. Answer for that
-{"thought": "…", "help": "what they are to do"}
+{"thought": "…", "help": "what they are to do", "kind": "captcha", "login", "payment" or ""}
 and go on when they have done it. Ask only if nothing else leads on.`
 
 // A turn is one answer of the model.
 type turn struct {
 	Help    string   `json:"help"`
+	Kind    string   `json:"kind"` // of help
 	Actions []Action `json:"actions"`
 	Done    bool     `json:"done"`
 	Success bool     `json:"success"`
@@ -89,7 +91,7 @@ func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (out ActOut, er
 		}
 		if next.Help != "" {
 			asked++
-			out.Steps = append(out.Steps, t.callPerson(ctx, in.Help, next.Help))
+			out.Steps = append(out.Steps, t.callPerson(ctx, in.Help, next))
 			continue
 		}
 		for _, a := range next.Actions {
@@ -111,17 +113,27 @@ func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (out ActOut, er
 }
 
 // callPerson has a person do something.
-func (t *task) callPerson(ctx context.Context, limit time.Duration, message string) Step {
-	step := Step{Action: Action{Method: "help", Text: clip(message)}}
+func (t *task) callPerson(ctx context.Context, limit time.Duration, next turn) Step {
+	step := Step{Action: Action{Method: "help", Text: clip(next.Help)}}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("nobody has helped within %s", limit))
 	defer cancel()
-	note, err := t.page.Help(ctx, step.Text)
+	note, err := t.page.Help(ctx, helpKind(next.Kind), step.Text)
 	if err != nil {
 		step.Failed, step.Result = true, err.Error()
 		return step
 	}
 	step.Result = strings.TrimSpace("a person has done it. " + clip(note))
 	return step
+}
+
+// helpKind is what a person is asked to do, as a model says it. One that says
+// something else than it may has said it in the message, too.
+func helpKind(said string) agentbay.HelpKind {
+	switch k := agentbay.HelpKind(strings.ToLower(said)); k {
+	case agentbay.HelpCaptcha, agentbay.HelpLogin, agentbay.HelpPayment:
+		return k
+	}
+	return agentbay.HelpOther
 }
 
 // turn asks the model what to do next.

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/tool"
 )
 
@@ -29,7 +30,7 @@ type Page interface {
 
 	// Help asks the people at the screen to do something, and returns what they say
 	// when they have. It fails if ctx ends before, and with it the wait alone.
-	Help(ctx context.Context, message string) (note string, err error)
+	Help(ctx context.Context, kind agentbay.HelpKind, message string) (note string, err error)
 }
 
 // A Message is one of a conversation with a model.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/operator"
 	"github.com/agentbay/agentbay/tool"
 )
@@ -55,8 +56,8 @@ func (p *page) Perform(_ context.Context, in tool.PagePerformIn) (tool.Result, e
 	return tool.Result{Text: "Done"}, p.err
 }
 
-func (p *page) Help(ctx context.Context, message string) (string, error) {
-	p.calls = append(p.calls, message)
+func (p *page) Help(ctx context.Context, kind agentbay.HelpKind, message string) (string, error) {
+	p.calls = append(p.calls, string(kind)+": "+message)
 	if p.helper == "" {
 		<-ctx.Done()
 		return "", context.Cause(ctx)
@@ -170,12 +171,12 @@ func TestATaskHasBounds(t *testing.T) {
 }
 
 func TestAModelCallsAPersonIfItMay(t *testing.T) {
-	const call, done = `{"help": "solve the captcha"}`, `{"done": true, "success": true, "message": "in"}`
+	const call, done = `{"help": "solve the captcha", "kind": "Captcha"}`, `{"done": true, "success": true, "message": "in"}`
 	p := &page{texts: []string{"button \"Send\" [e5]\n"}, helper: "solved it"}
 	o, s := model(t, call, done)
 	out, err := o.Act(t.Context(), p, operator.ActIn{Action: "log in", Help: time.Minute})
 	must(t, err)
-	if !out.Success || len(p.calls) != 1 || p.calls[0] != "solve the captcha" || !strings.Contains(s.asked[1], "solved it") {
+	if !out.Success || len(p.calls) != 1 || p.calls[0] != "captcha: solve the captcha" || !strings.Contains(s.asked[1], "solved it") {
 		t.Errorf("%+v, called with %q, then asked %s", out, p.calls, s.asked[1])
 	}
 	p = &page{texts: p.texts}

@@ -79,6 +79,7 @@ var actions = []action{
 	declare("RevokeViewLinks", revokeViewLinks),
 	declare("DescribeControl", describeControl),
 	declare("RequestHelp", requestHelp),
+	declare("AnswerHelp", answerHelp),
 	declare("StartRecording", startRecording),
 	declare("StopRecording", stopRecording),
 	declare("ListRecordings", listRecordings),

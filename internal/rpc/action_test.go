@@ -28,7 +28,7 @@ GetSkillMetaData ListSkillMetaData ApplyMqttToken HandleAIEngineMessage GetVolum
 
 // ours is what only our own clients ask for.
 var ours = strings.Fields(`
-CreateContext ListContextSnapshots RestoreContext CreateViewLink RevokeViewLinks DescribeControl RequestHelp
+CreateContext ListContextSnapshots RestoreContext CreateViewLink RevokeViewLinks DescribeControl RequestHelp AnswerHelp
 StartRecording StopRecording ListRecordings`)
 
 func TestEveryActionIsThereOrMissing(t *testing.T) {

@@ -29,9 +29,8 @@ type initBrowserParams struct {
 // What this release cannot give is refused, not dropped.
 type browserOption struct {
 	tool.BrowserIn
-	Captchas    bool `json:"solveCaptchas"`
-	AutoLogin   bool `json:"autoLogin"`
-	CallForUser bool `json:"callForUser"`
+	Captchas  bool `json:"solveCaptchas"`
+	AutoLogin bool `json:"autoLogin"`
 }
 
 func (o browserOption) check() error {
@@ -41,7 +40,6 @@ func (o browserOption) check() error {
 	}{
 		{o.Captchas, "solving of captchas (solveCaptchas)"},
 		{o.AutoLogin, "automatic login (autoLogin)"},
-		{o.CallForUser, "calls for a person by the browser (callForUser); RequestHelp calls for one"},
 	} {
 		if x.asked {
 			return agentbay.Errorf(agentbay.Invalid, "this bay does not offer %s yet; initialize the browser without", x.what)

@@ -45,3 +45,13 @@ func requestHelp(ctx context.Context, c *call, p helpParams) (answer, error) {
 	}
 	return answer{data: h}, nil
 }
+
+type answerParams struct {
+	ID   agentbay.SessionID `param:"SessionId,required"`
+	Help string             `param:"HelpId,required"`
+	Note string             `param:"Note"`
+}
+
+func answerHelp(ctx context.Context, c *call, p answerParams) (answer, error) {
+	return answer{}, c.bay.AnswerHelp(ctx, p.ID, p.Help, p.Note)
+}

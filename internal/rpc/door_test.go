@@ -35,6 +35,9 @@ type memBay struct {
 
 	noLink bool // of sessions that are made
 
+	help     chan agentbay.Help // what people are asked for; may be nil
+	answered chan string        // what of it was answered; may be nil
+
 	mu       sync.Mutex
 	sessions map[agentbay.SessionID]*agentbay.SessionInfo // guarded by mu
 	spec     agentbay.SessionSpec                         // the last; guarded by mu
@@ -156,6 +159,28 @@ func (b *memBay) Control(_ context.Context, id agentbay.SessionID) (*agentbay.Co
 func (b *memBay) RequestHelp(_ context.Context, id agentbay.SessionID, message string) (*agentbay.Help, error) {
 	_, err := b.find(id)
 	return &agentbay.Help{ID: "help-1", Message: message, State: agentbay.HelpOpen}, err
+}
+
+func (b *memBay) AnswerHelp(_ context.Context, id agentbay.SessionID, help, note string) error {
+	if _, err := b.find(id); err != nil {
+		return err
+	}
+	if b.answered == nil {
+		return agentbay.Errorf(agentbay.NotFound, "no help was asked for as %q", help)
+	}
+	b.answered <- help + " " + note
+	return nil
+}
+
+func (b *memBay) WatchHelp(ctx context.Context, _ agentbay.SessionID, yield func(agentbay.Help)) {
+	for {
+		select {
+		case h := <-b.help:
+			yield(h)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (b *memBay) BrowserLink(_ context.Context, id agentbay.SessionID) (string, error) {

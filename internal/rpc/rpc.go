@@ -78,6 +78,11 @@ type Bay interface {
 	// NotFound: there is no such session.
 	// Denied: that is not its token.
 	Token(ctx context.Context, id agentbay.SessionID, token string) (agentbay.Service, error)
+
+	// WatchHelp calls yield with each request for help to the people at a session's
+	// screen as it is made and once it is done, beginning with those that are open,
+	// and returns when ctx or the session ends.
+	WatchHelp(ctx context.Context, id agentbay.SessionID, yield func(agentbay.Help))
 }
 
 // A Door answers the official SDKs. Its fields may be set before it is used;

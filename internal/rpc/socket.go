@@ -171,6 +171,7 @@ func (k *socket) serve(ctx context.Context) {
 	var aside sync.WaitGroup
 	aside.Go(func() { k.watchSession(ctx) })
 	aside.Go(func() { k.sayGoodbye(ctx) })
+	aside.Go(func() { k.door.Bay.WatchHelp(ctx, k.id, k.callForUser) })
 	defer aside.Wait()
 	defer k.cancel(nil)
 	for {
@@ -223,6 +224,9 @@ func (k *socket) sayGoodbye(ctx context.Context) {
 func (k *socket) receive(ctx context.Context, data []byte) {
 	var f frame
 	if json.Unmarshal(data, &f) != nil || f.ID == "" {
+		return
+	}
+	if k.takeOverDone(ctx, f) {
 		return
 	}
 	var q request

@@ -541,3 +541,45 @@ func FuzzCodeEvent(f *testing.F) {
 		}
 	})
 }
+
+func TestCallsForAPersonArePushedAndAnswered(t *testing.T) {
+	bay := newMemBay()
+	bay.help, bay.answered = make(chan agentbay.Help), make(chan string, 1)
+	srv, _ := serve(t, bay)
+	s := dial(t, srv)
+	seen := map[string]bool{}
+	for _, x := range []struct {
+		help agentbay.Help
+		want string
+	}{
+		{agentbay.Help{ID: "help-7", Kind: agentbay.HelpLogin, Message: "log in", State: agentbay.HelpOpen, Wait: 90 * time.Second},
+			`{"type":"call-for-user","id":7,"code":102,"message":"log in","action":"takeover","extraParams":{"max_wait_time":90}}`},
+		{agentbay.Help{ID: "help-7", Kind: agentbay.HelpLogin, Message: "log in", State: agentbay.HelpDone},
+			`{"type":"call-for-user","id":7,"code":199,"message":"user handle done","action":"takeoverdone","extraParams":{}}`},
+		{agentbay.Help{ID: "help-8", Kind: agentbay.HelpPayment, Message: "pay", State: agentbay.HelpTaken},
+			`{"type":"call-for-user","id":8,"code":103,"message":"pay","action":"takeover","extraParams":{}}`},
+		{agentbay.Help{ID: "help-9", Message: "look", State: agentbay.HelpOpen},
+			`{"type":"call-for-user","id":9,"code":101,"message":"look","action":"takeover","extraParams":{}}`},
+	} {
+		bay.help <- x.help
+		_, b, err := s.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var f frame
+		if err := json.Unmarshal(b, &f); err != nil || f.ID == "" || seen[f.ID] || f.Source != "wuying_cdp_mcp_server" || f.Target != "wuying_cdp_mcp_server" || string(f.Data) != x.want {
+			t.Errorf("%+v is told as %s (%v), want the data %s", x.help, b, err, x.want)
+		}
+		seen[f.ID] = true
+	}
+	const said = `{"invocationId":"n1","source":"SDK","target":"wuying_cdp_mcp_server","data":{"type":"call-for-user","id":7,"code":199,"message":"user handle done","action":"takeoverdone","extraParams":{}}}`
+	s.write(strings.Replace(said, `"takeoverdone"`, `"none"`, 1)) // is no answer
+	s.write(said)
+	if got := <-bay.answered; got != "help-7 " {
+		t.Errorf("answered: %q", got)
+	}
+	s.write(invoke("i1", "wuying_cdp_mcp_server", "nonesuch", "{}")) // the socket goes on
+	if f := s.read(); f.ID != "i1" || f.Data.Error == nil {
+		t.Errorf("the next answer is %+v", f)
+	}
+}

@@ -144,6 +144,7 @@ func everything(ctx context.Context, s agentbay.Service, id agentbay.SessionID) 
 		"RevokeViews":    s.RevokeViews(ctx, id),
 		"Control":        control,
 		"RequestHelp":    help,
+		"AnswerHelp":     s.AnswerHelp(ctx, id, "help-1", ""),
 		"StreamTool":     s.StreamTool(ctx, id, mustCall(tool.RunCode, tool.RunCodeIn{Code: "1"}), func([]byte) error { return nil }),
 		"SetLabels":      s.SetLabels(ctx, id, map[string]string{"a": "b"}),
 		"KeepAlive":      s.KeepAlive(ctx, id),

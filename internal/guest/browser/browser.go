@@ -74,7 +74,7 @@ func (b *Browser) open(ctx context.Context, in tool.BrowserIn) (guest.Answer, er
 	if err != nil {
 		return guest.Answer{}, err
 	}
-	return guest.JSON(tool.BrowserOut{Port: b.Port, Path: p.path}), nil
+	return guest.JSON(tool.BrowserOut{Port: b.Port, Path: p.path, CallForUser: p.options.CallForUser}), nil
 }
 
 // opened is the browser that is open with options, which it is then.
