@@ -159,6 +159,18 @@ func BrowserProfile(id ContextID) ContextMount {
 	return m
 }
 
+// BrowserFingerprints is where a session's browser finds the fingerprint of
+// [BrowserFingerprint]: the [tool.BrowserIn.KeepFingerprint] to open it with.
+const BrowserFingerprints = "/tmp/browser_fingerprint"
+
+// BrowserFingerprint mounts a context that keeps the fingerprint of a session's
+// browser, so that it looks the same in the next session that mounts it.
+func BrowserFingerprint(id ContextID) ContextMount {
+	m := ContextMount{Context: id, Path: BrowserFingerprints, Policy: DefaultSyncPolicy}
+	m.Policy.WhiteList = []WhiteList{{Path: "fingerprint.json"}}
+	return m
+}
+
 // browserExtensions is where the browser has its extensions in a session, each in
 // a directory of its own.
 const browserExtensions = "/tmp/extensions"

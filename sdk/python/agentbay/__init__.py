@@ -102,9 +102,11 @@ from ._common.git import (
     GitStatusResult,
 )
 from ._common.log import AgentBayLogger, get_logger
+from ._common.notices import BrowserCallback, BrowserNotifyMessage
 from ._common.params import (
     AppManagerRule,
     BrowserContext,
+    BrowserFingerprintContext,
     BrowserSyncMode,
     BWList,
     ContextSync,
@@ -225,9 +227,12 @@ __all__ = [
     "BinaryFileContentResult",
     "BoolResult",
     "Browser",
+    "BrowserCallback",
     "BrowserContext",
     "BrowserError",
     "BrowserFingerprint",
+    "BrowserFingerprintContext",
+    "BrowserNotifyMessage",
     "BrowserOperator",
     "BrowserOption",
     "BrowserProxy",

@@ -8,7 +8,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from ._common.notices import BrowserCallback, BrowserNotifyMessage
 from ._common.operator import ActOptions, ActResult, ExtractOptions, ObserveOptions, ObserveResult
+from ._common.params import BROWSER_FINGERPRINT_PATH
 from ._common.wire import given
 
 
@@ -100,7 +102,7 @@ class BrowserOption:
             "screen": vars(self.screen) if self.screen else None,
             "fingerprint": _plain(self.fingerprint),
             "fingerprintRawData": _base64(self.fingerprint_format),
-            "fingerprintPersistPath": "/tmp/browser_fingerprint" if self.fingerprint_persistent else None,
+            "fingerprintPersistPath": BROWSER_FINGERPRINT_PATH if self.fingerprint_persistent else None,
             "solveCaptchas": self.solve_captchas,
             "autoLogin": self.auto_login,
             "callForUser": self.call_for_user,
@@ -133,7 +135,9 @@ def _base64(value: Any) -> str | None:
 __all__ = [
     "ActOptions",
     "ActResult",
+    "BrowserCallback",
     "BrowserFingerprint",
+    "BrowserNotifyMessage",
     "BrowserOption",
     "BrowserProxy",
     "BrowserScreen",

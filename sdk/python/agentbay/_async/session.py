@@ -155,7 +155,10 @@ class AsyncSession(AsyncScreen):
         session is deleted all the same, and error_message says what was lost.
         """
         unsaved = ""
+        await self.browser.unregister_callback()
         if sync_context:
+            if self.browser.is_initialized():
+                await self.browser.destroy()  # which writes its cookies
             saved = await self.context.sync()
             unsaved = "" if saved.success else f"not all contexts were saved: {saved.error_message}"
         reply = await self._rpc("DeleteSessionAsync", {})

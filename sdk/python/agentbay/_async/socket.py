@@ -43,6 +43,10 @@ class AsyncSocket:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close it; who is receiving on it has a SocketError."""
         await self._socket.close()
 
     @property

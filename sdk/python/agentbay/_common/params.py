@@ -315,28 +315,52 @@ EXTENSIONS_PATH = "/tmp/extensions"
 
 
 @dataclass
+class BrowserFingerprintContext:
+    """A context that keeps a browser's fingerprint from one session to the next."""
+
+    fingerprint_context_id: str
+
+    def __post_init__(self) -> None:
+        if not self.fingerprint_context_id.strip():
+            raise ValueError("the fingerprint needs the ID of a context")
+
+    def mount(self) -> ContextSync:
+        """Where the session has it."""
+        policy = SyncPolicy(bw_list=BWList([WhiteList("/fingerprint.json")]))
+        return ContextSync(self.fingerprint_context_id, BROWSER_FINGERPRINT_PATH, policy)
+
+
+@dataclass
 class BrowserContext:
-    """A context that keeps a browser's data from one session to the next. Caches are not kept."""
+    """A context that keeps a browser's data from one session to the next. Caches are not kept.
+
+    fingerprint_context is one that keeps the fingerprint of a browser that is opened
+    with fingerprint_persistent.
+    """
 
     context_id: str
     auto_upload: bool = True
     sync_mode: BrowserSyncMode = BrowserSyncMode.STANDARD
     extension_option: ExtensionOption | None = None
-    fingerprint_context: Any = None
+    fingerprint_context: BrowserFingerprintContext | None = None
 
     def mounts(self) -> list[ContextSync]:
-        """Where the session has what is kept, and the extensions."""
+        """Where the session has what is kept, the extensions and the fingerprint."""
         kept = _COOKIES if self.sync_mode is BrowserSyncMode.MINIMAL else [*_COOKIES, *_SITE_DATA]
         policy = SyncPolicy(
             upload_policy=UploadPolicy(auto_upload=self.auto_upload),
             bw_list=BWList([WhiteList(path) for path in kept]),
         )
         profile = ContextSync(self.context_id, BROWSER_DATA_PATH, policy)
-        return [profile, *([self.extension_option.mount()] if self.extension_option else [])]
+        more = [self.extension_option, self.fingerprint_context]
+        return [profile, *(option.mount() for option in more if option)]
 
 
 BROWSER_DATA_PATH = "/tmp/agentbay_browser"
 """Where a browser keeps its data in a session."""
+
+BROWSER_FINGERPRINT_PATH = "/tmp/browser_fingerprint"
+"""Where a browser keeps its fingerprint in a session."""
 
 _COOKIES = ["/Local State", "/Default/Cookies", "/Default/Cookies-journal"]
 

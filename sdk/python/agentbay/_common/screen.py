@@ -65,7 +65,8 @@ class Help:
     """What an agent asked the people at a screen for.
 
     state is "open" until somebody takes control, "taken" until they hand it back,
-    and then "done"; note is what they said.
+    and then "done"; note is what they said. kind is "captcha", "login", "payment",
+    or empty. wait is how long the agent waits, if it has said.
     """
 
     id: str
@@ -73,6 +74,8 @@ class Help:
     state: str
     note: str
     asked_at: datetime | None
+    kind: str = ""
+    wait: timedelta | None = None
 
 
 @dataclass
@@ -153,6 +156,10 @@ def recording_list(reply: Reply) -> RecordingListResult:
     return RecordingListResult(reply.request_id, reply.success, found, reply.error)
 
 
+def _duration(nanoseconds: Any) -> timedelta:
+    return timedelta(microseconds=int(nanoseconds or 0) / 1000)
+
+
 def parse_help(data: Mapping[str, Any]) -> Help:
     """Read a request for help."""
     return Help(
@@ -161,6 +168,8 @@ def parse_help(data: Mapping[str, Any]) -> Help:
         state=str(data.get("State") or ""),
         note=str(data.get("Note") or ""),
         asked_at=parse_time(data.get("AskedAt")),
+        kind=str(data.get("Kind") or ""),
+        wait=_duration(data.get("Wait")) or None,
     )
 
 
@@ -181,7 +190,7 @@ def control_result(reply: Reply) -> ControlResult:
             kind=str(e.get("Kind") or ""),
             address=str(e.get("Address") or ""),
             note=str(e.get("Note") or ""),
-            held=timedelta(microseconds=int(e.get("Held") or 0) / 1000),
+            held=_duration(e.get("Held")),
         )
         for e in _objects(data.get("History"))
     ]

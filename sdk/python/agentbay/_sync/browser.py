@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from .._common.exceptions import BrowserError
 from .._common.log import get_logger
+from .._common.notices import BrowserCallback, BrowserNotifyMessage
 from .._common.params import BROWSER_DATA_PATH
 from .._common.results import BoolResult
 from ..browser import BrowserOption
+from .notices import Notices
 from .operator import BrowserOperator
+from .socket import SocketError
 
 if TYPE_CHECKING:
     from .session import Session
@@ -24,6 +27,7 @@ class Browser:
     def __init__(self, session: Session) -> None:
         self.session = session
         self._option: BrowserOption | None = None
+        self._notices = Notices(session)
         self.operator = BrowserOperator(self)
         self.agent = self.operator  # its name before
 
@@ -69,3 +73,34 @@ class Browser:
         if answer.success:
             self._option = None
         return BoolResult(answer.request_id, answer.success, answer.success, answer.error_message)
+
+    def register_callback(self, callback: BrowserCallback) -> bool:
+        """Have callback be called when a person is called for, instead of one registered before.
+
+        That is open calls, too, and the end of each. True, or False and a line in
+        the log. A synchronous session calls it in a thread of its own. Where the
+        connection breaks it is made again, and calls that are open are then told again.
+        """
+        try:
+            self._notices.hear(callback)
+        except SocketError as error:
+            _log.error("no calls for a person are heard: %s", error)
+            return False
+        return True
+
+    def unregister_callback(self) -> None:
+        """Hear no calls for a person any more."""
+        self._notices.stop()
+
+    def send_notify_message(self, notify_message: BrowserNotifyMessage) -> bool:
+        """Send a message to the session: True, or False and a line in the log."""
+        try:
+            self._notices.send(notify_message)
+        except SocketError as error:
+            _log.error("a message was not sent: %s", error)
+            return False
+        return True
+
+    def send_takeover_done(self, notify_id: int) -> bool:
+        """Say that a person has done what a call of that ID was for: True, or False and a line in the log."""
+        return self.send_notify_message(BrowserNotifyMessage.done(notify_id))

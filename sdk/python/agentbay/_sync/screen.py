@@ -71,6 +71,11 @@ class Screen:
                 return HelpResult(reply.request_id, True, asked)
         return HelpResult(reply.request_id, False, asked, f"nobody has helped within {timeout:.0f} s")
 
+    def answer_help(self, help_id: str, note: str = "") -> OperationResult:
+        """Say that what was asked for is done, without control having been taken; note is for the agent."""
+        reply = self._rpc("AnswerHelp", {"HelpId": help_id, "Note": note})
+        return OperationResult(reply.request_id, reply.success, None, reply.error)
+
     def start_recording(
         self, frame_rate: int | None = None, max_bytes: int | None = None
     ) -> RecordingResult:

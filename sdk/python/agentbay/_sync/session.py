@@ -156,7 +156,10 @@ class Session(Screen):
         session is deleted all the same, and error_message says what was lost.
         """
         unsaved = ""
+        self.browser.unregister_callback()
         if sync_context:
+            if self.browser.is_initialized():
+                self.browser.destroy()  # which writes its cookies
             saved = self.context.sync()
             unsaved = "" if saved.success else f"not all contexts were saved: {saved.error_message}"
         reply = self._rpc("DeleteSessionAsync", {})

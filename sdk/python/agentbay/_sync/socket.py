@@ -44,6 +44,10 @@ class Socket:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; who is receiving on it has a SocketError."""
         self._socket.close()
 
     @property

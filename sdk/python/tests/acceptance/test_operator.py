@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import queue
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +14,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from acceptance.conftest import NewSession
-from agentbay import ActOptions, ExtractOptions, ObserveOptions
+from agentbay import (
+    ActOptions,
+    AsyncAgentBay,
+    BrowserNotifyMessage,
+    BrowserOption,
+    ExtractOptions,
+    ObserveOptions,
+    Session,
+)
 
 Script = Callable[[str], str]
 
@@ -88,3 +98,68 @@ def test_a_model_works_on_a_page(new_session: NewSession, model: Model) -> None:
     assert ok and found[0].selector == "xpath=/html/body/button", found
     model.script = lambda _: "of no use"  # type: ignore[method-assign]
     assert operator.act(found[0]).success
+
+
+def calling(asked: str) -> str:
+    """A model that calls for a person, once."""
+    if "a person has done it" in asked:
+        return '{"done": true, "success": true, "message": "in"}'
+    return '{"help": "the code from the letter", "kind": "login"}'
+
+
+def test_a_model_calls_for_a_person(new_session: NewSession, model: Model) -> None:
+    session = new_session(image_id="browser_latest")
+    calls: queue.Queue[BrowserNotifyMessage] = queue.Queue()
+    assert session.browser.register_callback(calls.put)
+    assert session.browser.initialize(BrowserOption(call_for_user=True))
+    model.script = calling  # type: ignore[method-assign]
+    results = []
+    acting = threading.Thread(
+        target=lambda: results.append(session.browser.operator.act(ActOptions("log in")))
+    )
+    acting.start()
+    call = calls.get(timeout=60)
+    assert (call.type, call.code, call.action) == ("call-for-user", 102, "takeover"), call
+    assert call.message == "the code from the letter" and call.id is not None
+    assert 170 < (call.extra_params or {})["max_wait_time"] <= 180, call
+    assert session.browser.send_takeover_done(call.id)
+    acting.join(60)
+    assert results and results[0].success, results
+    done = calls.get(timeout=60)
+    assert (done.id, done.code, done.action) == (call.id, 199, "takeoverdone"), done
+
+    session.browser.unregister_callback()
+    result = session.browser.operator.act(ActOptions("log in", help_timeout=0.5))
+    assert not result.success and "nobody has helped" in result.message, result
+    assert calls.empty(), "a call was heard after the callback was taken back"
+
+
+def test_a_call_is_heard_late_and_without_a_model(linux_session: Session) -> None:
+    asked = linux_session.request_help("the colour of the door?", timeout=0).help
+    assert asked is not None
+    calls: queue.Queue[BrowserNotifyMessage] = queue.Queue()
+    assert linux_session.browser.register_callback(calls.put)
+    call = calls.get(timeout=60)
+    assert (call.code, call.message, call.extra_params) == (101, "the colour of the door?", {}), call
+    assert linux_session.answer_help(asked.id, "red").success
+    assert calls.get(timeout=60).action == "takeoverdone"
+    linux_session.browser.unregister_callback()
+    control = linux_session.control().control
+    assert control is not None and control.help[-1].note == "red"
+    assert "no help was asked" in linux_session.answer_help("help-999").error_message
+
+
+def test_calls_are_heard_asynchronously(linux_session: Session) -> None:
+    async def call_and_answer() -> None:
+        async with AsyncAgentBay() as client:
+            session = (await client.get(linux_session.session_id)).session
+            assert session is not None
+            heard: asyncio.Queue[BrowserNotifyMessage] = asyncio.Queue()
+            assert await session.browser.register_callback(heard.put)
+            helping = asyncio.create_task(session.request_help("please", timeout=60))
+            call = await asyncio.wait_for(heard.get(), 60)
+            assert call.id is not None and await session.browser.send_takeover_done(call.id)
+            assert (await helping).success
+            await session.browser.unregister_callback()
+
+    asyncio.run(call_and_answer())
