@@ -4,10 +4,14 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"image/color"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -139,6 +143,68 @@ func TestABrowserProfileGoesOn(t *testing.T) {
 		}
 		remove(s)
 	}
+}
+
+// A fingerprint that a context keeps is worn in the next session, too.
+func TestAFingerprintGoesOn(t *testing.T) {
+	c := client(t)
+	id := newContext(t, c)
+	agent := func(raw string) (seen, kept string) {
+		s, err := c.Create(t.Context(), agentbay.SessionSpec{Image: "browser_latest", Contexts: []agentbay.ContextMount{agentbay.BrowserFingerprint(id)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := s.Delete(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}()
+		in := tool.BrowserIn{
+			Stealth: true, KeepFingerprint: agentbay.BrowserFingerprints, RawFingerprint: raw,
+			Fingerprint: &tool.FingerprintWish{Systems: []string{"windows", "macos", "linux"}},
+		}
+		if err := s.Browser().Open(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+		text, err := s.Browser().Navigate(t.Context(), "data:text/html,<script>document.title = navigator.userAgent + ' ' + navigator.hardwareConcurrency + ' ' + screen.width</script>")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, seen, _ = strings.Cut(text, ", \"")
+		return seen, sh(t, s, "cat "+agentbay.BrowserFingerprints+"/fingerprint.json")
+	}
+	first, kept := agent("")
+	if second, _ := agent(""); second != first {
+		t.Errorf("the next session has %q, want %q", second, first)
+	}
+	given := regexp.MustCompile(`Chrome/\d+`).ReplaceAllString(kept, "Chrome/99")
+	if third, _ := agent(base64.StdEncoding.EncodeToString([]byte(given))); !strings.Contains(third, "Chrome/99") {
+		t.Errorf("with a fingerprint that is given: %q", third)
+	}
+	if fourth, _ := agent(""); !strings.Contains(fourth, "Chrome/99") {
+		t.Errorf("after it: %q, want the one that was given", fourth)
+	}
+}
+
+// What a page looks like is on the screen when its navigation is over.
+func TestAPageIsOnTheScreenOnceNavigated(t *testing.T) {
+	for i, colour := range []color.RGBA{{255, 0, 0, 255}, {0, 128, 0, 255}, {0, 0, 255, 255}} {
+		s := session(t, "browser_latest") // whose browser is opened by the navigation
+		if _, err := s.Browser().Navigate(t.Context(), fmt.Sprintf("data:text/html,<body bgcolor=%%23%02x%02x%02x>", colour.R, colour.G, colour.B)); err != nil {
+			t.Fatal(err)
+		}
+		picture := desk{t, s, s.Computer()}.picture()
+		b := picture.Bounds()
+		if got := picture.At((b.Min.X+b.Max.X)/2, (b.Min.Y+b.Max.Y)/2); !same(got, colour) {
+			t.Errorf("session %d has %v in the middle of its screen, want %v", i, got, colour)
+		}
+	}
+}
+
+func same(a, b color.Color) bool {
+	r, g, bl, _ := a.RGBA()
+	r2, g2, b2, _ := b.RGBA()
+	return r>>8 == r2>>8 && g>>8 == g2>>8 && bl>>8 == b2>>8
 }
 
 // An extension is an archive of a context.

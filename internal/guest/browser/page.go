@@ -173,6 +173,9 @@ func (b *Browser) navigate(ctx context.Context, in tool.NavigateIn) (guest.Answe
 		if err != nil {
 			return guest.Answer{}, err
 		}
+		if loaded {
+			p.painted(ctx)
+		}
 		title, at, err := p.where(ctx)
 		if err != nil {
 			return guest.Answer{}, err
@@ -183,6 +186,23 @@ func (b *Browser) navigate(ctx context.Context, in tool.NavigateIn) (guest.Answe
 		}
 		return guest.Text(text + note + p.said()), nil
 	})
+}
+
+// paintedWithin is how long a page may take to be painted.
+const paintedWithin = time.Second
+
+// painted waits until the page, which has loaded, is on the screen. The browser
+// answers with a picture once the frame that it is of was presented, whereas what a
+// script can wait for comes before. A page in the background has no frames. One
+// that takes too long is not waited for: there are other ways to see that.
+func (p *page) painted(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, paintedWithin)
+	defer cancel()
+	var shown struct{ Result struct{ Value bool } }
+	err := p.Call(ctx, "Runtime.evaluate", map[string]any{"expression": "document.visibilityState == 'visible'"}, &shown)
+	if err == nil && shown.Result.Value {
+		_ = p.Call(ctx, "Page.captureScreenshot", map[string]any{"format": "jpeg", "quality": 0, "optimizeForSpeed": true}, nil)
+	}
 }
 
 // where is what the page is called, and its address.

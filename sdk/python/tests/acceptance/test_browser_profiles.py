@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+
 from acceptance.conftest import NewContext, NewSession
 from acceptance.test_browser_clients import SITE, playwright, serve
-from agentbay import BrowserContext, Session
+from agentbay import (
+    BrowserContext,
+    BrowserFingerprint,
+    BrowserFingerprintContext,
+    BrowserOption,
+    Session,
+)
 
 LOOK = "[document.cookie, localStorage.getItem('kept')]"
 KEEP = "document.cookie = 'who=me; max-age=3600'; localStorage.setItem('kept', 'yes')"
@@ -43,3 +51,23 @@ def test_a_browser_that_is_open_is_closed_before_it_is_saved(
     evaluate(first, KEEP)
     assert first.delete().success
     assert evaluate(new_session(image_id="browser_latest", browser_context=mine), LOOK) == ["who=me", "yes"]
+
+
+def test_a_fingerprint_goes_on(new_context: NewContext, new_session: NewSession) -> None:
+    with pytest.raises(ValueError, match="ID of a context"):
+        BrowserFingerprintContext("")
+    kept = BrowserFingerprintContext(new_context().id)
+    option = BrowserOption(
+        use_stealth=True,
+        fingerprint_persistent=True,
+        fingerprint=BrowserFingerprint(devices=["desktop"], operating_systems=["windows", "macos", "linux"]),
+    )
+    worn = []
+    for _ in range(2):
+        mine = BrowserContext(new_context().id, fingerprint_context=kept)
+        session = new_session(image_id="browser_latest", browser_context=mine)
+        assert session.browser.initialize(option)
+        told = "document.title = [navigator.userAgent, navigator.hardwareConcurrency, screen.width]"
+        worn.append(session.browser.operator.navigate(f"data:text/html,<script>{told}</script>"))
+        assert session.delete(sync_context=True).success
+    assert worn[0] == worn[1] and "Mozilla" in worn[0], worn
