@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/agentbay/agentbay/tool"
 )
@@ -112,6 +113,35 @@ func (b Browser) Extract(ctx context.Context, in tool.ExtractIn, out any) error 
 	}
 	return b.answer(ctx, begun, tool.ExtractResult.Name, out)
 }
+
+// Execute has the bay's model do a task that may lead over many pages, and returns
+// its answer: text, or JSON as in.Schema has it. If ctx ends before, the task is
+// terminated.
+//
+// Invalid: the bay has no model, or the task has failed; the message says why.
+func (b Browser) Execute(ctx context.Context, in tool.ExecuteIn) (string, error) {
+	begun, err := ask(ctx, b.session, tool.ExecuteTask, in)
+	if err != nil {
+		return "", err
+	}
+	var out tool.TaskStatusOut
+	err = until(ctx, func() (bool, error) {
+		out, err = ask(ctx, b.session, tool.TaskStatus, tool.TaskIn(begun))
+		return out.Status != tool.TaskRunning, err
+	})
+	if ctx.Err() != nil {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), terminateWithin)
+		defer cancel()
+		_, _ = b.session.Call(end, tool.TerminateTask.Name, tool.TaskIn(begun)) // it may have ended by itself
+	}
+	if err == nil && out.Status == tool.TaskFailed {
+		err = Errorf(Invalid, "the task has failed: %s", out.Error)
+	}
+	return out.Product, err
+}
+
+// terminateWithin is how long the end of a task is waited for that nobody wants.
+const terminateWithin = 10 * time.Second
 
 // answer waits for the answer of a task, which is JSON.
 func (b Browser) answer(ctx context.Context, begun tool.TaskOut, result string, out any) error {

@@ -49,6 +49,19 @@ var (
 	Extract       = acting[ExtractIn, Text](Browser, "page_use_extract", "Have a model read the browser's active page by a JSON schema.")
 )
 
+// Longer tasks, which may lead over many pages and end with an answer. The host
+// answers these, too.
+var (
+	ExecuteTask = acting[ExecuteIn, TaskOut](Browser, "browser_use_execute_task", "Have a model begin a task that may lead over many pages, and end with an answer.")
+	TaskStatus  = define[TaskIn, TaskStatusOut](Browser, "browser_use_get_task_status", "Tell how far a task is, and its answer.")
+	// TerminateTask returns once nothing more is done for the task.
+	TerminateTask = define[TaskIn, TaskStatusOut](Browser, "browser_use_terminate_task", "End a task at once.")
+
+	// Login always fails: a login by a named skill is a service that the host does not
+	// have. It says what to use instead.
+	Login = acting[LoginIn, Text](Browser, "page_use_login", "Log in by a service's skill, which this bay has none of.")
+)
+
 // What page_use_perform can do.
 const (
 	PageClick       = "click"
@@ -151,6 +164,7 @@ type PageSnapshotIn struct {
 	Selector string `json:"selector,omitempty" doc:"CSS selector, or xpath= and an XPath, of the part that is wanted"`
 	Limit    int    `json:"limit,omitempty" doc:"bytes of text at most; 0 means 60000"`
 	Vision   bool   `json:"vision,omitempty" doc:"take a picture of what is shown, too"`
+	Full     bool   `json:"full,omitempty" doc:"have the picture show all of the page"`
 }
 
 // PageSnapshotOut is a page as text.
@@ -210,6 +224,38 @@ type ExtractIn struct {
 	Vision      bool     `json:"use_vision,omitempty" doc:"show the model a picture of the page, too"`
 	Pages       int      `json:"max_page,omitempty" doc:"on how many pages of a list to read at most, by default one"`
 	Timeout     *float64 `json:"timeout,omitempty" doc:"seconds that it may take, by default 300"`
+}
+
+// ExecuteIn is a task for a model.
+type ExecuteIn struct {
+	Task   string  `json:"task" doc:"what to do and to find out, in words"`
+	Vision bool    `json:"use_vision,omitempty" doc:"show the model pictures of the pages, too"`
+	Full   bool    `json:"full_page_screenshot,omitempty" doc:"have the pictures show all of each page"`
+	Schema string  `json:"output_schema,omitempty" doc:"JSON schema of the answer, which is text without one"`
+	Help   float64 `json:"help_timeout,omitempty" doc:"seconds that the people at the screen may take whom the model asks for help; 0 means that it asks nobody"`
+}
+
+// LoginIn is a login by a service.
+type LoginIn struct {
+	PageIn
+	Config string `json:"login_config" doc:"JSON of the service"`
+	Vision bool   `json:"use_vision,omitempty" doc:"ignored"`
+}
+
+// The states of a task.
+const (
+	TaskRunning  = "running"
+	TaskFinished = "finished"
+	TaskFailed   = "failed"
+)
+
+// TaskStatusOut is how far a task is.
+type TaskStatusOut struct {
+	ID      string `json:"task_id"`
+	Status  string `json:"status"`  // TaskRunning, TaskFinished or TaskFailed
+	Action  string `json:"action"`  // what was done last
+	Product string `json:"product"` // the answer once it is finished: text, or JSON as its schema has it
+	Error   string `json:"error,omitempty"`
 }
 
 // TaskOut is a task that has begun.

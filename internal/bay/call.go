@@ -140,6 +140,12 @@ func (u *use) call(c tool.Call) (*tool.Reply, error) {
 	if slices.Contains(results, t.Name) {
 		return u.taskResult(c)
 	}
+	switch t.Name {
+	case tool.TerminateTask.Name:
+		return u.terminate(c)
+	case tool.Login.Name:
+		return failure(noLogin), nil
+	}
 	reply, err := u.session.guest.Call(u.ctx, c)
 	if agentbay.CodeOf(err) == agentbay.NotFound && u.answers() {
 		return failure(u.caller.bay.noTool(c.Name)), nil

@@ -29,6 +29,9 @@ type pageTask struct {
 	done   chan struct{} // closed when it is
 	answer any           // set before done is closed
 	err    error         // why it has failed; set before done is closed
+
+	cancel context.CancelCauseFunc // ends it; set before it is kept
+	last   string                  // what was done last; guarded by Bay.mu
 }
 
 // Bounds of tasks on pages.
@@ -54,10 +57,11 @@ var operations = map[string]operation{
 	tool.Observe.Name:      {(*Bay).observe, tool.ObserveResult.Name, true},
 	tool.ExtractAsync.Name: {(*Bay).extract, tool.ExtractResult.Name, false},
 	tool.Extract.Name:      {(*Bay).extract, tool.ExtractResult.Name, true},
+	tool.ExecuteTask.Name:  {(*Bay).execute, tool.TaskStatus.Name, false},
 }
 
 // results are the tools that tell the answer of a task.
-var results = []string{tool.ActResult.Name, tool.ObserveResult.Name, tool.ExtractResult.Name}
+var results = []string{tool.ActResult.Name, tool.ObserveResult.Name, tool.ExtractResult.Name, tool.TaskStatus.Name}
 
 // errNoModel is what who asks for a model is told where there is none.
 var errNoModel = errors.New("this bay has no model to do that; whoever runs it starts the server with --llm-url and --llm-model, " +
@@ -99,15 +103,20 @@ func (u *use) begin(t *pageTask, do work, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeoutCause(own.ctx, limit, fmt.Errorf("the task was not done within %s", limit))
+	ctx, t.cancel = context.WithCancelCause(ctx)
 	if err := b.keepTask(u.session, t); err != nil {
+		cancel()
 		return own.end(err)
 	}
-	ctx, cancel := context.WithTimeoutCause(own.ctx, limit, fmt.Errorf("the task was not done within %s", limit))
 	own.ctx = ctx // what it asks of the session ends with it
 	go func() {
 		defer cancel()
 		var used operator.Usage
-		t.answer, used, t.err = do(ctx, bayPage{own})
+		t.answer, used, t.err = do(ctx, bayPage{own, t})
+		if t.err != nil && context.Cause(ctx) == errTerminated {
+			t.err = errTerminated
+		}
 		b.Log.Info("model used", "session", u.session.ID, "key", u.caller.key.ID, "task", t.id,
 			"requests", used.Requests, "tokens_in", used.In, "tokens_out", used.Out)
 		close(t.done)
@@ -151,6 +160,8 @@ func (t *pageTask) reply() (*tool.Reply, error) {
 	switch {
 	case t.result == tool.ActResult.Name:
 		return answer(t.act())
+	case t.result == tool.TaskStatus.Name:
+		return answer(t.status())
 	case !t.over():
 		return failure("task " + t.id + " is still under way"), nil
 	case t.err != nil:
@@ -191,12 +202,25 @@ func (u *use) taskResult(c tool.Call) (*tool.Reply, error) {
 	b := u.caller.bay
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, t := range u.session.pageTasks {
-		if t.id == in.ID && t.result == c.Name {
-			return t.reply()
+	if t := u.session.pageTaskLocked(in.ID, c.Name); t != nil {
+		return t.reply()
+	}
+	return noTask(in.ID), nil
+}
+
+// pageTaskLocked is the task whose answer a tool tells; nil if there is none.
+func (s *session) pageTaskLocked(id, result string) *pageTask {
+	for _, t := range s.pageTasks {
+		if t.id == id && t.result == result {
+			return t
 		}
 	}
-	return failure(fmt.Sprintf("there is no task %q; the last %d of a session are remembered", shorten(in.ID), tasksKept)), nil
+	return nil
+}
+
+// noTask is what is said of a task that is not there. Clients look for how it begins.
+func noTask(id string) *tool.Reply {
+	return failure(fmt.Sprintf("Task not found or already finished: there is no task %q; the last %d of a session are remembered", shorten(id), tasksKept))
 }
 
 // act reads the arguments of an action.
@@ -216,11 +240,7 @@ func (b *Bay) act(args json.RawMessage) (work, *float64, error) {
 		return nil, nil, errNoModel
 	}
 	return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
-		help := time.Duration(max(0, min(in.Help, maxTaskPatience.Seconds())) * float64(time.Second))
-		if help == 0 && page.mayCall() {
-			help = helpPatience
-		}
-		out, err := b.Operator.Act(ctx, page, operator.ActIn{Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision, Help: help})
+		out, err := b.Operator.Act(ctx, page, operator.ActIn{Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision, Help: page.patience(in.Help)})
 		return out, out.Usage, err
 	}, in.Timeout, nil
 }
@@ -259,7 +279,10 @@ func (b *Bay) extract(args json.RawMessage) (work, *float64, error) {
 }
 
 // A bayPage is a page of a session, on which a task works.
-type bayPage struct{ use *use }
+type bayPage struct {
+	use  *use
+	task *pageTask
+}
 
 var _ operator.Page = bayPage{}
 

@@ -66,6 +66,7 @@ func TestWithoutAModelItIsSaidHowToHaveOne(t *testing.T) {
 	id := create(t, s, agentbay.SessionSpec{})
 	for name, args := range map[string]string{
 		tool.ActAsync.Name: `{"action": "x"}`, tool.Observe.Name: `{"instruction": "x"}`, tool.ExtractAsync.Name: `{"instruction": "x", "field_schema": "{}"}`,
+		tool.ExecuteTask.Name: `{"task": "x"}`,
 	} {
 		if text, failed := do(t, s, id, name, args); !failed || !strings.Contains(text, "--llm-url") {
 			t.Errorf("%s: %q", name, text)
@@ -209,5 +210,64 @@ func TestAClientHelpsTheModelWithoutThePage(t *testing.T) {
 		if h.State != agentbay.HelpDone {
 			t.Errorf("people are still asked for what is no longer waited for: %+v", h)
 		}
+	}
+}
+
+func statusOf(t *testing.T, text string) (out tool.TaskStatusOut) {
+	t.Helper()
+	must(t, json.Unmarshal([]byte(text), &out))
+	return out
+}
+
+func TestATaskIsFollowedAndTerminated(t *testing.T) {
+	asked, goOn := make(chan bool, 10), make(chan string)
+	b := baytest.New(t, withPage(func(string) string {
+		asked <- true
+		return <-goOn
+	}))
+	s := b.Service(t, "mine")
+	id := create(t, s, agentbay.SessionSpec{})
+	begin := func(args string) string {
+		text, failed := do(t, s, id, tool.ExecuteTask.Name, args)
+		var task tool.TaskIn
+		must(t, json.Unmarshal([]byte(text), &task))
+		if failed {
+			t.Fatalf("it did not begin: %s", text)
+		}
+		return fmt.Sprintf(`{"task_id": %q}`, task.ID)
+	}
+	task := begin(`{"task": "find the price", "output_schema": "{\"type\": \"object\", \"required\": [\"price\"]}"}`)
+	<-asked
+	goOn <- `{"actions": [{"method": "click", "ref": "e5"}]}`
+	<-asked
+	text, _ := do(t, s, id, tool.TaskStatus.Name, task)
+	if got := statusOf(t, text); got.Status != tool.TaskRunning || !strings.Contains(got.Action, `"click"`) || got.Product != "" {
+		t.Errorf("under way: %s", text)
+	}
+	goOn <- `{"done": true, "success": true, "result": {"price": 3.5}}`
+	got := tool.TaskStatusOut{Status: tool.TaskRunning}
+	for got.Status == tool.TaskRunning {
+		text, _ = do(t, s, id, tool.TaskStatus.Name, task)
+		got = statusOf(t, text)
+	}
+	if got.Status != tool.TaskFinished || got.Product != `{"price": 3.5}` {
+		t.Errorf("finished: %s", text)
+	}
+	if text, failed := do(t, s, id, tool.TerminateTask.Name, task); !failed || !strings.HasPrefix(text, "Task not found or already finished") {
+		t.Errorf("terminated when it was finished: %s", text)
+	}
+
+	task = begin(`{"task": "never end"}`)
+	<-asked
+	go func() { goOn <- "{}" }() // the model's answer comes too late
+	text, failed := do(t, s, id, tool.TerminateTask.Name, task)
+	if got := statusOf(t, text); failed || got.Status != tool.TaskFailed || got.Error != "the task was terminated" {
+		t.Errorf("terminated: %s", text)
+	}
+	if text, failed := do(t, s, id, tool.TaskStatus.Name, `{"task_id": "nonesuch"}`); !failed || !strings.HasPrefix(text, "Task not found or already finished") {
+		t.Errorf("of no task: %s", text)
+	}
+	if text, failed := do(t, s, id, tool.Login.Name, `{"login_config": "{}"}`); !failed || !strings.Contains(text, "page_use_act") {
+		t.Errorf("a login: %s", text)
 	}
 }

@@ -1,6 +1,8 @@
 package operator
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/tool"
@@ -19,6 +23,10 @@ type ActIn struct {
 	Action    string
 	Variables map[string]string // %name% in Action stands for one; the model does not see their values
 	Vision    bool              // the model is shown a picture of the page, too
+	Whole     bool              // the picture shows all of the page
+	Schema    string            // JSON schema of the result; none is asked for if it is empty
+	Turns     int               // of the model at most; 0 means 25
+	Told      func(Step)        // is told of each step; may be nil
 	Help      time.Duration     // how long the people at the screen may take whom the model asks for help; 0 means that it asks nobody
 }
 
@@ -42,7 +50,8 @@ type Action struct {
 // An ActOut is what has come of an action.
 type ActOut struct {
 	Success bool
-	Message string // what the model has to say of it
+	Message string          // what the model has to say of it
+	Result  json.RawMessage // as the schema has it, if there is one and it was a success
 	Steps   []Step
 	Usage   Usage
 }
@@ -64,6 +73,11 @@ There is a person who can do in the browser what you cannot: solve a captcha, lo
 {"thought": "…", "help": "what they are to do", "kind": "captcha", "login", "payment" or ""}
 and go on when they have done it. Ask only if nothing else leads on.`
 
+const resultForm = `
+
+When the task is done with success, the last answer has a "result" as well, as this JSON schema has it, with what was found on the pages and nothing made up:
+`
+
 // A turn is one answer of the model.
 type turn struct {
 	Help    string   `json:"help"`
@@ -72,15 +86,28 @@ type turn struct {
 	Done    bool     `json:"done"`
 	Success bool     `json:"success"`
 	Message string   `json:"message"`
+
+	Result json.RawMessage `json:"result"`
 }
 
 // Act does something in a page, in the words of a task. What cannot be done is no
 // error but no success.
 func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (out ActOut, err error) {
-	t := &task{Operator: o, page: page, target: in.Page, hidden: in.Variables, vision: in.Vision}
+	t := &task{Operator: o, page: page, target: in.Page, hidden: in.Variables, vision: in.Vision, whole: in.Whole}
 	defer func() { out.Usage = t.usage }()
-	asked := 0
-	for range maxSteps {
+	if in.Schema != "" {
+		if t.result, err = compile(in.Schema); err != nil {
+			return out, failf("the schema is none: %v", err)
+		}
+	}
+	took := func(s Step) {
+		out.Steps = append(out.Steps, s)
+		if in.Told != nil {
+			in.Told(s)
+		}
+	}
+	turns, asked := cmp.Or(in.Turns, maxSteps), 0
+	for range turns {
 		now, err := t.snapshot(ctx, "", 0)
 		if err != nil {
 			return out, err
@@ -91,7 +118,7 @@ func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (out ActOut, er
 		}
 		if next.Help != "" {
 			asked++
-			out.Steps = append(out.Steps, t.callPerson(ctx, in.Help, next))
+			took(t.callPerson(ctx, in.Help, next))
 			continue
 		}
 		for _, a := range next.Actions {
@@ -99,16 +126,19 @@ func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (out ActOut, er
 			if err != nil {
 				return out, err
 			}
-			if out.Steps = append(out.Steps, step); step.Failed {
+			if took(step); step.Failed {
 				break
 			}
 		}
 		if next.Done {
 			out.Success, out.Message = next.Success, next.Message
+			if t.result != nil && next.Success {
+				out.Result = next.Result
+			}
 			return out, nil
 		}
 	}
-	out.Message = fmt.Sprintf("not done after %d turns", maxSteps)
+	out.Message = fmt.Sprintf("not done after %d turns", turns)
 	return out, nil
 }
 
@@ -153,6 +183,9 @@ func (t *task) turn(ctx context.Context, in ActIn, steps []Step, now tool.PageSn
 	if mayAsk {
 		form += helpForm
 	}
+	if t.result != nil {
+		form += resultForm + in.Schema
+	}
 	conversation := []Message{
 		{System: true, Text: form},
 		{Text: "The task: " + in.Action + "\n\nDone so far:\n" + done.String()},
@@ -166,9 +199,27 @@ func (t *task) turn(ctx context.Context, in ActIn, steps []Step, now tool.PageSn
 		if next.Help != "" && !mayAsk {
 			return errors.New("there is nobody to help")
 		}
+		if err := t.checkResult(next); err != nil {
+			return err
+		}
 		return next.check(now)
 	})
 	return next, err
+}
+
+// checkResult refuses a last turn whose result is not as the schema has it.
+func (t *task) checkResult(n turn) error {
+	if t.result == nil || !n.Done || !n.Success {
+		return nil
+	}
+	if len(n.Result) == 0 {
+		return errors.New("it has no result")
+	}
+	data, err := jsonschema.UnmarshalJSON(bytes.NewReader(n.Result))
+	if err != nil {
+		return err
+	}
+	return t.result.Validate(data)
 }
 
 // check refuses a turn that makes no sense on a page.

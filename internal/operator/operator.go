@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/tool"
 )
@@ -89,6 +91,8 @@ type task struct {
 	target string            // of the page; empty is the active one
 	hidden map[string]string // values that the model does not see, by name
 	vision bool
+	whole  bool               // pictures show all of a page
+	result *jsonschema.Schema // nil if there need be none
 	usage  Usage
 }
 
@@ -160,7 +164,7 @@ func clip(s string) string {
 // snapshot is the page as it is now, without what the model is not to see.
 func (t *task) snapshot(ctx context.Context, selector string, limit int) (tool.PageSnapshotOut, error) {
 	out, err := t.page.Snapshot(ctx, tool.PageSnapshotIn{
-		PageIn: tool.PageIn{Page: t.target}, Selector: selector, Limit: limit, Vision: t.vision,
+		PageIn: tool.PageIn{Page: t.target}, Selector: selector, Limit: limit, Vision: t.vision, Full: t.whole,
 	})
 	out.Text, out.Title, out.URL = t.hide(out.Text), t.hide(out.Title), t.hide(out.URL)
 	return out, err

@@ -275,3 +275,31 @@ type said string
 func (s said) Complete(context.Context, []operator.Message) (operator.Completion, error) {
 	return operator.Completion{Text: string(s)}, nil
 }
+
+func TestATaskEndsWithAResultAsItsSchemaHasIt(t *testing.T) {
+	p := &page{texts: []string{"button \"Send\" [e5]\n"}}
+	o, s := model(t,
+		`{"actions": [{"method": "click", "ref": "e5"}]}`,
+		`{"done": true, "success": true}`,
+		`{"done": true, "success": true, "result": {"price": "3.50"}}`,
+		`{"done": true, "success": true, "result": {"price": 3.5}}`)
+	var told []string
+	out, err := o.Act(t.Context(), p, operator.ActIn{
+		Action: "find the price", Schema: `{"type": "object", "properties": {"price": {"type": "number"}}}`,
+		Told: func(s operator.Step) { told = append(told, s.Method+" "+s.Ref) },
+	})
+	must(t, err)
+	if !out.Success || string(out.Result) != `{"price": 3.5}` || len(told) != 1 || told[0] != "click e5" {
+		t.Errorf("%+v, told %q", out, told)
+	}
+	if !strings.Contains(s.asked[0], "nothing made up") || !strings.Contains(s.asked[2], "no result") || !strings.Contains(s.asked[3], "number") {
+		t.Errorf("it was asked %q", s.asked)
+	}
+	if _, err := o.Act(t.Context(), p, operator.ActIn{Action: "x", Schema: "{"}); err == nil || !strings.Contains(err.Error(), "schema") {
+		t.Errorf("of a schema that is none: %v", err)
+	}
+	o, _ = model(t, `{"done": true, "success": false, "message": "there is none"}`)
+	if out, err := o.Act(t.Context(), p, operator.ActIn{Action: "x", Schema: "{}"}); err != nil || out.Success || out.Message != "there is none" {
+		t.Errorf("without success: %+v, %v", out, err)
+	}
+}

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -178,5 +179,42 @@ func TestAModelWorksOnPages(t *testing.T) {
 	soon := 0.5
 	if done, err := b.Act(t.Context(), tool.ActIn{Action: "x", Timeout: &soon}); err != nil || done.Success || !strings.Contains(done.Steps, "not done within 500ms") {
 		t.Errorf("of a slow model: %+v, %v", done, err)
+	}
+}
+
+// A task leads over pages to an answer, and ends with its context.
+func TestAModelDoesATask(t *testing.T) {
+	m := newScripted(t)
+	s := session(t, "browser_latest")
+	b, at := s.Browser(), serveSite(t, s, shop)
+	m.says(func(asked string) string {
+		if strings.Contains(asked, "Bread costs 2.10") {
+			return `{"done": true, "success": true, "result": {"bread": 2.1}}`
+		}
+		return fmt.Sprintf(`{"actions": [{"method": "goto", "text": "%slist2.html"}]}`, at)
+	})
+	in := tool.ExecuteIn{Task: "what does bread cost?", Vision: true, Full: true, Schema: `{"type": "object", "required": ["bread"]}`}
+	if answer, err := b.Execute(t.Context(), in); err != nil || answer != `{"bread": 2.1}` {
+		t.Errorf("%q, %v", answer, err)
+	}
+	if !strings.Contains(m.heard(), "data:image/jpeg;base64,") {
+		t.Error("the model was shown no picture")
+	}
+	begun := make(chan bool, 100)
+	m.says(func(string) string {
+		begun <- true
+		return `{"actions": [{"method": "wait", "amount": 0.1}]}`
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-begun
+		cancel()
+	}()
+	if answer, err := b.Execute(ctx, tool.ExecuteIn{Task: "never end"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("%q, %v, want that it was cancelled", answer, err)
+	}
+	m.says(func(string) string { return `{"done": true, "success": false, "message": "there is none"}` })
+	if _, err := b.Execute(t.Context(), tool.ExecuteIn{Task: "x"}); !errors.Is(err, agentbay.Invalid) || !strings.Contains(err.Error(), "there is none") {
+		t.Errorf("without success: %v", err)
 	}
 }

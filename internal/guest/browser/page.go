@@ -316,21 +316,24 @@ func (b *Browser) picture(ctx context.Context, in tool.PageScreenshotIn) (guest.
 		limit = min(time.Duration(*in.Timeout*float64(time.Second)), 5*time.Minute)
 	}
 	return b.work(ctx, in.Page, limit, func(ctx context.Context, p *page) (guest.Answer, error) {
-		params := map[string]any{"format": "png"}
-		area, err := p.area(ctx, in)
-		if err != nil {
-			return guest.Answer{}, err
-		}
-		if area != nil {
-			params["captureBeyondViewport"] = true
-			params["clip"] = map[string]any{"x": area.X, "y": area.Y, "width": area.Width, "height": area.Height, "scale": 1}
-		}
-		var out struct{ Data string }
-		if err := p.Call(ctx, "Page.captureScreenshot", params, &out); err != nil {
-			return guest.Answer{}, err
-		}
-		return guest.Text("data:image/png;base64," + out.Data), nil
+		data, err := p.capture(ctx, in, map[string]any{"format": "png"})
+		return guest.Text("data:image/png;base64," + data), err
 	})
+}
+
+// capture takes a picture of a page, and returns it as base64.
+func (p *page) capture(ctx context.Context, in tool.PageScreenshotIn, params map[string]any) (data string, err error) {
+	area, err := p.area(ctx, in)
+	if err != nil {
+		return "", err
+	}
+	if area != nil {
+		params["captureBeyondViewport"] = true
+		params["clip"] = map[string]any{"x": area.X, "y": area.Y, "width": area.Width, "height": area.Height, "scale": 1}
+	}
+	var out struct{ Data string }
+	err = p.Call(ctx, "Page.captureScreenshot", params, &out)
+	return out.Data, err
 }
 
 // area is the part of a page that is wanted; nil is what its window shows.

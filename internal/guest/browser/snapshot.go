@@ -49,9 +49,7 @@ func (p *page) snapshot(ctx context.Context, in tool.PageSnapshotIn) (out tool.P
 		return out, err
 	}
 	if in.Vision {
-		var shot struct{ Data string }
-		err = p.Call(ctx, "Page.captureScreenshot", map[string]any{"format": "jpeg", "quality": 70}, &shot)
-		out.Picture = shot.Data
+		out.Picture, err = p.capture(ctx, tool.PageScreenshotIn{Full: &in.Full}, map[string]any{"format": "jpeg", "quality": 70})
 	}
 	return out, err
 }

@@ -9,6 +9,7 @@
 AsyncAgentBay is the same to be awaited.
 """
 
+from ._async.agent import AsyncAgent, AsyncBrowserAgent
 from ._async.browser import AsyncBrowser
 from ._async.client import AsyncAgentBay
 from ._async.code import AsyncCode
@@ -166,6 +167,7 @@ from ._common.screen import (
 from ._common.transfer import DownloadResult, UploadResult
 from ._common.version import VERSION as __version__
 from ._common.watch import WatchThread
+from ._sync.agent import Agent, BrowserAgent
 from ._sync.browser import Browser
 from ._sync.client import AgentBay
 from ._sync.code import Code
@@ -201,6 +203,7 @@ __all__ = [
     "ActOptions",
     "ActResult",
     "AdbUrlResult",
+    "Agent",
     "AgentBay",
     "AgentBayError",
     "AgentBayLogger",
@@ -208,8 +211,10 @@ __all__ = [
     "ApiResponse",
     "AppManagerRule",
     "AppOperationResult",
+    "AsyncAgent",
     "AsyncAgentBay",
     "AsyncBrowser",
+    "AsyncBrowserAgent",
     "AsyncBrowserOperator",
     "AsyncCode",
     "AsyncCommand",
@@ -227,6 +232,7 @@ __all__ = [
     "BinaryFileContentResult",
     "BoolResult",
     "Browser",
+    "BrowserAgent",
     "BrowserCallback",
     "BrowserContext",
     "BrowserError",

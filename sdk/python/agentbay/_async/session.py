@@ -25,6 +25,7 @@ from .._common.results import (
 )
 from .._common.wire import ANSWER_GRACE_MS, LINK_TIMEOUT_MS, Reply, read_tools
 from . import _io
+from .agent import AsyncAgent
 from .browser import AsyncBrowser
 from .code import AsyncCode
 from .command import AsyncCommand
@@ -67,6 +68,7 @@ class AsyncSession(AsyncScreen):
         self.git = AsyncGit(self)
         self.computer = AsyncComputer(self)
         self.browser = AsyncBrowser(self)
+        self.agent = AsyncAgent(self)
 
     @classmethod
     def _from_wire(

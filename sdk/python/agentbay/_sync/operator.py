@@ -104,6 +104,11 @@ class BrowserOperator:
         text = self._text(self._call("extract_async", args), "extract")
         return True, self._wait("extract", task_of(text), options.timeout, options.read)
 
+    def login(self, login_config: str, use_vision: bool = False, page: str | None = None) -> ActResult:
+        """Always no success: a bay has no service that logs in by a skill. The message says what to use instead."""
+        answer = self._call("login", task_args(page, login_config=login_config, use_vision=use_vision))
+        return ActResult(answer.success, answer.data or answer.error_message)
+
     def _call(self, what: str, args: dict[str, Any], limit_ms: int = 0) -> McpToolResult:
         if not self._browser.is_initialized():
             raise BrowserError(f"Browser must be initialized before calling {what}.")

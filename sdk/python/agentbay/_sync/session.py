@@ -26,6 +26,7 @@ from .._common.results import (
 )
 from .._common.wire import ANSWER_GRACE_MS, LINK_TIMEOUT_MS, Reply, read_tools
 from . import _io
+from .agent import Agent
 from .browser import Browser
 from .code import Code
 from .command import Command
@@ -68,6 +69,7 @@ class Session(Screen):
         self.git = Git(self)
         self.computer = Computer(self)
         self.browser = Browser(self)
+        self.agent = Agent(self)
 
     @classmethod
     def _from_wire(

@@ -100,6 +100,36 @@ def test_a_model_works_on_a_page(new_session: NewSession, model: Model) -> None:
     assert operator.act(found[0]).success
 
 
+def test_a_task_leads_over_pages_to_an_answer(new_session: NewSession, model: Model) -> None:
+    session = new_session(image_id="browser_latest")
+    assert session.file_system.write_file("/tmp/shop.html", PAGE).success
+
+    def price(asked: str) -> str:
+        if "Tea costs 3.50" in asked:
+            return '{"done": true, "success": true, "message": "it costs 3.50", "result": {"price": 3.5}}'
+        return '{"actions": [{"method": "goto", "text": "file:///tmp/shop.html"}]}'
+
+    model.script = price  # type: ignore[method-assign]
+    agent = session.agent.browser
+    schema = {"type": "object", "properties": {"price": {"type": "number"}}, "required": ["price"]}
+    result = agent.execute_task_and_wait("find the price of tea", 60, output_schema=schema)
+    assert result.success and json.loads(result.task_result) == {"price": 3.5}, result
+    result = agent.execute_task_and_wait("find the price of tea", 60)
+    assert result.success and result.task_result == "it costs 3.50", result
+    status = agent.get_task_status(result.task_id)
+    assert (status.task_status, status.task_product) == ("finished", "it costs 3.50"), status
+
+    model.script = lambda _: '{"actions": [{"method": "wait", "amount": 1}]}'  # type: ignore[method-assign]
+    begun = agent.execute_task("never end")
+    assert begun.success and begun.task_status == "running", begun
+    assert agent.terminate_task(begun.task_id).success
+    assert agent.get_task_status(begun.task_id).error == "the task was terminated"
+    assert agent.terminate_task(begun.task_id).error_message.startswith("Task not found or already finished")
+    result = agent.execute_task_and_wait("never end", 0.5)
+    assert not result.success and "terminated" in result.error_message, result
+    assert "page_use_act" in session.browser.operator.login("{}").message
+
+
 def calling(asked: str) -> str:
     """A model that calls for a person, once."""
     if "a person has done it" in asked:
