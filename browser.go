@@ -52,16 +52,28 @@ func (b Browser) Navigate(ctx context.Context, url string) (string, error) {
 // Screenshot takes a picture of the browser's active page, as a PNG: of all that
 // it would show if its window were tall enough, or of what options say.
 func (b Browser) Screenshot(ctx context.Context, options tool.PageScreenshotIn) ([]byte, error) {
-	text, err := b.session.do(ctx, tool.PageScreenshot.Name, options)
+	return b.data(ctx, tool.PageScreenshot.Name, options, "data:image/png;base64,")
+}
+
+// PDF prints the browser's active page, on A4 paper if options do not say.
+//
+// Invalid: options are; the message says which.
+func (b Browser) PDF(ctx context.Context, options tool.PagePDFIn) ([]byte, error) {
+	return b.data(ctx, tool.PagePDF.Name, options, "data:application/pdf;base64,")
+}
+
+// data is what a tool answers with as a data URL, which begins with prefix.
+func (b Browser) data(ctx context.Context, name string, options any, prefix string) ([]byte, error) {
+	text, err := b.session.do(ctx, name, options)
 	if err != nil {
 		return nil, err
 	}
-	data, ok := strings.CutPrefix(text, "data:image/png;base64,")
+	text, ok := strings.CutPrefix(text, prefix)
 	if !ok {
-		return nil, Errorf(Unavailable, "the session's answer is no picture")
+		return nil, Errorf(Unavailable, "the session's answer to %s has another form than expected", name)
 	}
-	picture, err := base64.StdEncoding.DecodeString(data)
-	return picture, Wrap(err, Unavailable, "the session's answer is no picture")
+	data, err := base64.StdEncoding.DecodeString(text)
+	return data, Wrap(err, Unavailable, "the session's answer to %s has another form than expected", name)
 }
 
 // ClosePage closes the browser's active page; the browser stays open.

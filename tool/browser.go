@@ -14,7 +14,9 @@ var (
 	Navigate = acting[NavigateIn, Text](Browser, "page_use_navigate", "Go to an address in the browser's active page.")
 	// PageScreenshot answers with a PNG as a data URL.
 	PageScreenshot = define[PageScreenshotIn, Text](Browser, "page_use_screenshot", "Take a picture of the browser's active page, or of all that it would show.")
-	ClosePage      = acting[PageIn, Text](Browser, "page_use_close_session", "Close the browser's active page.")
+	// PagePDF answers with a PDF as a data URL.
+	PagePDF   = define[PagePDFIn, Text](Browser, "page_use_pdf", "Print the browser's active page as a PDF.")
+	ClosePage = acting[PageIn, Text](Browser, "page_use_close_session", "Close the browser's active page.")
 
 	// PageSnapshot writes a page as text for a model: a line for each thing, with its
 	// role, name and state, indented as it is nested, frames and shadow trees
@@ -84,8 +86,8 @@ var PageMethods = []string{PageClick, PageDoubleClick, PageHover, PageFill, Page
 type BrowserIn struct {
 	Keep          bool           `json:"keep,omitempty" doc:"leave a browser as it is that is open already"`
 	UserAgent     string         `json:"userAgent,omitempty" doc:"what the browser calls itself"`
-	Viewport      *BrowserSize   `json:"viewport,omitempty" doc:"size of its window, unless screen says"`
-	Screen        *BrowserSize   `json:"screen,omitempty" doc:"size of its window"`
+	Viewport      *BrowserSize   `json:"viewport,omitempty" doc:"size that pages have in its window"`
+	Screen        *BrowserSize   `json:"screen,omitempty" doc:"size of its window, unless there is a viewport"`
 	CmdArgs       []string       `json:"cmdArgs,omitempty" doc:"further switches of Chromium's command line"`
 	DefaultURL    string         `json:"defaultNavigateUrl,omitempty" doc:"the first page"`
 	Type          string         `json:"browserType,omitempty" doc:"chrome or chromium; both are Chromium"`
@@ -148,6 +150,16 @@ type PageScreenshotIn struct {
 	Clip    *Clip    `json:"clip,omitempty" doc:"a part of the page instead"`
 	Quality int      `json:"quality,omitempty" doc:"ignored; the picture loses nothing"`
 	Timeout *float64 `json:"timeout,omitempty" doc:"seconds that it may take"`
+}
+
+// PagePDFIn is how a page is printed.
+type PagePDFIn struct {
+	PageIn
+	Paper      string   `json:"format,omitempty" doc:"a3, a4, a5, letter, legal or tabloid; a4 if not said"`
+	Landscape  bool     `json:"landscape,omitempty" doc:"with the paper on its side"`
+	Background bool     `json:"print_background,omitempty" doc:"with background colours and pictures"`
+	Ranges     string   `json:"page_ranges,omitempty" doc:"sheets that are wanted, such as 1-3, 8; all if not said"`
+	Timeout    *float64 `json:"timeout,omitempty" doc:"seconds that it may take"`
 }
 
 // A Clip is a part of a page, in CSS pixels from its upper left corner.

@@ -186,6 +186,23 @@ func TestAFingerprintGoesOn(t *testing.T) {
 	}
 }
 
+// A viewport is the size that pages have.
+func TestPagesHaveTheSizeOfTheViewport(t *testing.T) {
+	b := session(t, "browser_latest").Browser()
+	for _, in := range []tool.BrowserIn{
+		{Viewport: &tool.BrowserSize{Width: 1000, Height: 600}},
+		{Viewport: &tool.BrowserSize{Width: 701, Height: 499}, Screen: &tool.BrowserSize{Width: 1200, Height: 700}},
+	} {
+		if err := b.Open(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
+		text, err := b.Navigate(t.Context(), "data:text/html,<script>document.title = innerWidth + ' by ' + innerHeight</script>")
+		if want := fmt.Sprintf("%d by %d", in.Viewport.Width, in.Viewport.Height); err != nil || !strings.Contains(text, want) {
+			t.Errorf("%s, %v, want pages of %s", text, err, want)
+		}
+	}
+}
+
 // What a page looks like is on the screen when its navigation is over.
 func TestAPageIsOnTheScreenOnceNavigated(t *testing.T) {
 	for i, colour := range []color.RGBA{{255, 0, 0, 255}, {0, 128, 0, 255}, {0, 0, 255, 255}} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"image/png"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -68,5 +69,35 @@ func TestPages(t *testing.T) {
 	}
 	if text, err := b.Navigate(t.Context(), at); err != nil || !strings.Contains(text, `"Start"`) {
 		t.Errorf("after its pages were closed: %q, %v", text, err)
+	}
+}
+
+// A page is printed on paper of the size that is asked for.
+func TestAPageIsPrinted(t *testing.T) {
+	b := session(t, "browser_latest").Browser()
+	if _, err := b.Navigate(t.Context(), "data:text/html,<h1>One</h1><h1 style='break-before: page'>Two</h1>"); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		in     tool.PagePDFIn
+		sheets int
+		box    string
+	}{
+		{tool.PagePDFIn{}, 2, "[0 0 595"},
+		{tool.PagePDFIn{Paper: "Letter", Landscape: true, Background: true, Ranges: "2"}, 1, "[0 0 792"},
+	} {
+		pdf, err := b.PDF(t.Context(), x.in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sheets := len(regexp.MustCompile(`/Type /Page\b`).FindAll(pdf, -1))
+		if !bytes.HasPrefix(pdf, []byte("%PDF-")) || sheets != x.sheets || !bytes.Contains(pdf, []byte("/MediaBox "+x.box)) {
+			t.Errorf("%+v: %d sheets, of a file that begins with %.40q, want %d with a box of %s", x.in, sheets, pdf, x.sheets, x.box)
+		}
+	}
+	for want, in := range map[string]tool.PagePDFIn{"no paper": {Paper: "papyrus"}, "refuses": {Ranges: "x"}} {
+		if _, err := b.PDF(t.Context(), in); !errors.Is(err, agentbay.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want Invalid, with %q", in, err, want)
+		}
 	}
 }

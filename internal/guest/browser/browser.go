@@ -40,6 +40,7 @@ func (b *Browser) Register(m *guest.Mux) {
 	guest.Handle(m, tool.StopChrome, b.stop)
 	guest.Handle(m, tool.Navigate, b.navigate)
 	guest.Handle(m, tool.PageScreenshot, b.picture)
+	guest.Handle(m, tool.PagePDF, b.pdf)
 	guest.Handle(m, tool.ClosePage, b.closePage)
 	guest.Handle(m, tool.PageSnapshot, b.snapshot)
 	guest.Handle(m, tool.PagePerform, b.perform)
@@ -150,7 +151,7 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, u
 				p.end()
 				return nil, guest.Failf(guest.Unsuccessful, "%v", err)
 			}
-			if err := b.disguise(ctx, p); err != nil {
+			if err := b.prepare(ctx, p); err != nil {
 				p.end()
 				return nil, err
 			}
@@ -162,6 +163,60 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, u
 		p.end()
 		return nil, guest.Failf(guest.Unsuccessful, "[timeout] the browser did not open within %s", openWithin)
 	}
+}
+
+// prepare makes a browser that has been started what its options say, as far as its
+// command line could not.
+func (b *Browser) prepare(ctx context.Context, p *process) error {
+	if err := b.fit(ctx, p); err != nil {
+		return err
+	}
+	return b.disguise(ctx, p)
+}
+
+// fitWithin is how long a window may take to have its size.
+const fitWithin = 2 * time.Second
+
+// fit gives the window the size with which its pages have the one of the viewport:
+// what is around them is known only once it is there. What the screen has no room
+// for is left as it is.
+func (b *Browser) fit(ctx context.Context, p *process) error {
+	want := p.options.Viewport
+	if want == nil {
+		return nil
+	}
+	id, err := b.active(ctx, p.tools.Browser())
+	if err != nil {
+		return err
+	}
+	at, err := b.attach(ctx, p.tools.Browser(), id)
+	if err != nil {
+		return err
+	}
+	defer at.detach()
+	var window struct {
+		WindowID int
+		Bounds   tool.BrowserSize
+	}
+	if err := p.tools.Browser().Call(ctx, "Browser.getWindowForTarget", map[string]any{"targetId": id}, &window); err != nil {
+		return err
+	}
+	var inner struct {
+		Result struct{ Value tool.BrowserSize }
+	}
+	if err := at.Call(ctx, "Runtime.evaluate", map[string]any{"expression": "({width: innerWidth, height: innerHeight})", "returnByValue": true}, &inner); err != nil {
+		return err
+	}
+	has := inner.Result.Value
+	bounds := map[string]any{"width": window.Bounds.Width + want.Width - has.Width, "height": window.Bounds.Height + want.Height - has.Height}
+	if err := p.tools.Browser().Call(ctx, "Browser.setWindowBounds", map[string]any{"windowId": window.WindowID, "bounds": bounds}, nil); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, fitWithin)
+	defer cancel()
+	fits := fmt.Sprintf("new Promise(done => { const look = () => innerWidth == %d && innerHeight == %d && done(); addEventListener('resize', look); look() })", want.Width, want.Height)
+	_ = at.Call(ctx, "Runtime.evaluate", map[string]any{"expression": fits, "awaitPromise": true}, nil) // it stays smaller if the screen is
+	return nil
 }
 
 // disguise disguises a browser that has been started, if that is wanted, and then

@@ -311,14 +311,18 @@ const (
 
 // picture takes a picture of a page.
 func (b *Browser) picture(ctx context.Context, in tool.PageScreenshotIn) (guest.Answer, error) {
-	limit := pageWithin
-	if in.Timeout != nil && *in.Timeout > 0 {
-		limit = min(time.Duration(*in.Timeout*float64(time.Second)), 5*time.Minute)
-	}
-	return b.work(ctx, in.Page, limit, func(ctx context.Context, p *page) (guest.Answer, error) {
+	return b.work(ctx, in.Page, within(in.Timeout), func(ctx context.Context, p *page) (guest.Answer, error) {
 		data, err := p.capture(ctx, in, map[string]any{"format": "png"})
 		return guest.Text("data:image/png;base64," + data), err
 	})
+}
+
+// within is how long a caller lets a page take.
+func within(seconds *float64) time.Duration {
+	if seconds == nil || !(*seconds > 0) {
+		return pageWithin
+	}
+	return time.Duration(min(*seconds, 300) * float64(time.Second))
 }
 
 // capture takes a picture of a page, and returns it as base64.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -62,6 +63,27 @@ class AsyncBrowserOperator:
         args = task_args(page, full_page=full_page, quality=quality, clip=clip, timeout=timeout)
         answer = await self._call("screenshot", args, int((timeout or 60) * 1000))
         return self._text(answer, "take a picture")
+
+    async def pdf(
+        self,
+        page: str | None = None,
+        format: str | None = None,
+        landscape: bool = False,
+        print_background: bool = False,
+        page_ranges: str | None = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        """Print a page; format is "a4", unless it is a3, a5, letter, legal or tabloid. timeout is in seconds."""
+        args = task_args(
+            page,
+            format=format,
+            landscape=landscape,
+            print_background=print_background,
+            page_ranges=page_ranges,
+            timeout=timeout,
+        )
+        text = self._text(await self._call("pdf", args, int((timeout or 60) * 1000)), "print")
+        return base64.b64decode(text.removeprefix("data:application/pdf;base64,"))
 
     async def close(self) -> bool:
         """Close the active page; the browser stays open."""

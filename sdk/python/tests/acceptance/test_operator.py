@@ -98,6 +98,7 @@ def test_a_model_works_on_a_page(new_session: NewSession, model: Model) -> None:
     assert ok and found[0].selector == "xpath=/html/body/button", found
     model.script = lambda _: "of no use"  # type: ignore[method-assign]
     assert operator.act(found[0]).success
+    assert operator.pdf(format="letter", landscape=True).startswith(b"%PDF-")
 
 
 def test_a_task_leads_over_pages_to_an_answer(new_session: NewSession, model: Model) -> None:
@@ -127,6 +128,7 @@ def test_a_task_leads_over_pages_to_an_answer(new_session: NewSession, model: Mo
     assert agent.terminate_task(begun.task_id).error_message.startswith("Task not found or already finished")
     result = agent.execute_task_and_wait("never end", 0.5)
     assert not result.success and "terminated" in result.error_message, result
+    assert session.browser.initialize()
     assert "page_use_act" in session.browser.operator.login("{}").message
 
 
