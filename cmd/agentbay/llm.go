@@ -18,7 +18,7 @@ type llmOptions struct {
 }
 
 func (o *llmOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&o.url, "llm-url", "", "base URL of an OpenAI-compatible API whose model works on pages of browsers (act, observe, extract), such as https://api.openai.com/v1; its key is "+llmKey+" in the environment")
+	f.StringVar(&o.url, "llm-url", "", "base URL of an OpenAI-compatible API whose model works on pages of browsers (act, observe, extract, tasks), such as https://api.openai.com/v1; its key is "+llmKey+" in the environment")
 	f.StringVar(&o.model, "llm-model", "", "name of the model there")
 	f.IntVar(&o.atOnce, "llm-at-once", 8, "answers of the model that are asked for at once")
 	f.Int64Var(&o.maxTokens, "llm-max-tokens", operator.DefaultMaxTokens, "tokens that one task may use, both ways")

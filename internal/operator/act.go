@@ -59,13 +59,13 @@ type ActOut struct {
 const actForm = `You operate a web browser for somebody who has given you a task. ` + pageForm + `
 
 Answer with one JSON object and nothing else:
-{"thought": "why, in a sentence", "actions": [{"method": "click", "ref": "e12"}], "done": false}
+{"thought": "why, in a sentence", "note": "what of this page is needed later; left out if nothing is", "actions": [{"method": "click", "ref": "e12"}], "done": false}
 or, when the task is done or cannot be done:
 {"thought": "…", "done": true, "success": true, "message": "what was done, or why not, with what the task asks to be told"}
 
 Methods: click, double_click, hover (ref); fill (ref, text: what the field is to hold); type (ref, text: typed at its end); press (key such as Enter or Control+a, and ref if it is for a field); select (ref of a combobox or list, text: the option); scroll (amount in screens, negative is up; ref if something in the page is scrolled); goto (text: address); back; wait (amount in seconds). "dialog": "accept" beside a method accepts what the page asks in a dialog then.
 Do several actions at once only if none of them leads to another page. Text such as %name% stands for a value that is put in its place; write it as it is.
-Do no more than the task says.`
+You see the page as it is now, and of those before what you have noted. Do no more than the task says.`
 
 const helpForm = `
 
@@ -80,6 +80,7 @@ When the task is done with success, the last answer has a "result" as well, as t
 
 // A turn is one answer of the model.
 type turn struct {
+	Note    string   `json:"note"` // for later turns
 	Help    string   `json:"help"`
 	Kind    string   `json:"kind"` // of help
 	Actions []Action `json:"actions"`
@@ -115,6 +116,9 @@ func (o *Operator) Act(ctx context.Context, page Page, in ActIn) (out ActOut, er
 		next, err := t.turn(ctx, in, out.Steps, now, asked < maxHelp)
 		if err != nil {
 			return out, err
+		}
+		if next.Note != "" && !next.Done {
+			took(Step{Action: Action{Method: "note", Text: clip(next.Note)}, Result: "noted"})
 		}
 		if next.Help != "" {
 			asked++

@@ -279,7 +279,7 @@ func (s said) Complete(context.Context, []operator.Message) (operator.Completion
 func TestATaskEndsWithAResultAsItsSchemaHasIt(t *testing.T) {
 	p := &page{texts: []string{"button \"Send\" [e5]\n"}}
 	o, s := model(t,
-		`{"actions": [{"method": "click", "ref": "e5"}]}`,
+		`{"actions": [{"method": "click", "ref": "e5"}], "note": "tea: 3.50"}`,
 		`{"done": true, "success": true}`,
 		`{"done": true, "success": true, "result": {"price": "3.50"}}`,
 		`{"done": true, "success": true, "result": {"price": 3.5}}`)
@@ -289,10 +289,10 @@ func TestATaskEndsWithAResultAsItsSchemaHasIt(t *testing.T) {
 		Told: func(s operator.Step) { told = append(told, s.Method+" "+s.Ref) },
 	})
 	must(t, err)
-	if !out.Success || string(out.Result) != `{"price": 3.5}` || len(told) != 1 || told[0] != "click e5" {
+	if !out.Success || string(out.Result) != `{"price": 3.5}` || len(told) != 2 || told[0] != "note " || told[1] != "click e5" {
 		t.Errorf("%+v, told %q", out, told)
 	}
-	if !strings.Contains(s.asked[0], "nothing made up") || !strings.Contains(s.asked[2], "no result") || !strings.Contains(s.asked[3], "number") {
+	if !strings.Contains(s.asked[0], "nothing made up") || !strings.Contains(s.asked[1], "tea: 3.50") || !strings.Contains(s.asked[2], "no result") || !strings.Contains(s.asked[3], "number") {
 		t.Errorf("it was asked %q", s.asked)
 	}
 	if _, err := o.Act(t.Context(), p, operator.ActIn{Action: "x", Schema: "{"}); err == nil || !strings.Contains(err.Error(), "schema") {
