@@ -178,8 +178,8 @@ func (b *Browser) prepare(ctx context.Context, p *process) error {
 const fitWithin = 2 * time.Second
 
 // fit gives the window the size with which its pages have the one of the viewport:
-// what is around them is known only once it is there. What the screen has no room
-// for is left as it is.
+// what is around them is known only once it is there. Chromium has a least size of
+// windows, which is then what they have.
 func (b *Browser) fit(ctx context.Context, p *process) error {
 	want := p.options.Viewport
 	if want == nil {
@@ -215,7 +215,7 @@ func (b *Browser) fit(ctx context.Context, p *process) error {
 	ctx, cancel := context.WithTimeout(ctx, fitWithin)
 	defer cancel()
 	fits := fmt.Sprintf("new Promise(done => { const look = () => innerWidth == %d && innerHeight == %d && done(); addEventListener('resize', look); look() })", want.Width, want.Height)
-	_ = at.Call(ctx, "Runtime.evaluate", map[string]any{"expression": fits, "awaitPromise": true}, nil) // it stays smaller if the screen is
+	_ = at.Call(ctx, "Runtime.evaluate", map[string]any{"expression": fits, "awaitPromise": true}, nil) // one that is too small stays larger
 	return nil
 }
 
