@@ -271,3 +271,19 @@ func TestATaskIsFollowedAndTerminated(t *testing.T) {
 		t.Errorf("a login: %s", text)
 	}
 }
+
+func TestWhatAKeyHasUsedIsCounted(t *testing.T) {
+	b := baytest.New(t, withPage(func(string) string { return `{"done": true, "success": true, "message": "x"}` }))
+	s := b.Service(t, "mine")
+	id := create(t, s, agentbay.SessionSpec{})
+	for range 2 {
+		do(t, s, id, tool.Act.Name, `{"action": "x"}`)
+	}
+	k, err := b.Store.Key(t.Context(), "mine")
+	must(t, err)
+	all, err := b.Store.Usage(t.Context(), k.ID)
+	must(t, err)
+	if len(all) != 1 || all[0].Session != id || all[0].Requests != 2 {
+		t.Errorf("%+v", all)
+	}
+}
