@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/agentbay/agentbay/internal/guest"
@@ -12,6 +13,7 @@ import (
 	"github.com/agentbay/agentbay/internal/guest/desktop"
 	"github.com/agentbay/agentbay/internal/guest/desktop/x11"
 	"github.com/agentbay/agentbay/internal/guest/recording"
+	"github.com/agentbay/agentbay/internal/guest/replay"
 	"github.com/agentbay/agentbay/tool"
 )
 
@@ -20,8 +22,9 @@ func addSystemFamilies(all map[tool.Family]family, c config) {
 	kernels := code.New(code.Config{Dir: c.dir})
 	all[tool.Code] = family{register: kernels.Register, warm: func() { kernels.Warm(c.warm...) }}
 	all[tool.Desktop] = desktopFamily(c)
-	chromium := &browser.Browser{Program: "chromium", Profile: browserProfile, Port: guest.BrowserPort, Env: os.Environ()}
-	all[tool.Browser] = family{register: chromium.Register}
+	recorder := &replay.Recorder{Dir: filepath.Join(c.dir, "record")}
+	chromium := &browser.Browser{Program: "chromium", Profile: browserProfile, Port: guest.BrowserPort, Env: os.Environ(), Recorder: recorder}
+	all[tool.Browser] = family{register: chromium.Register, begin: func(ctx context.Context) error { return offer(ctx, guest.ReplayPort, recorder.Serve) }}
 }
 
 // browserProfile is where clients mount contexts that keep a browser's data.
@@ -47,13 +50,18 @@ func desktopFamily(c config) family {
 
 // offerRecording records the screen for whoever connects.
 func offerRecording(ctx context.Context, session *x11.Session) error {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(guest.RecordPort)))
-	if err != nil {
-		return err
-	}
 	r := recording.Recorder{Encoder: func(frameRate int) (argv, env []string) {
 		return x11.Encoder(session.Display(), frameRate), os.Environ()
 	}}
-	go r.Serve(ctx, l)
+	return offer(ctx, guest.RecordPort, r.Serve)
+}
+
+// offer serves who connects to a port of the session's loopback.
+func offer(ctx context.Context, port int, serve func(context.Context, net.Listener) error) error {
+	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return err
+	}
+	go serve(ctx, l)
 	return nil
 }

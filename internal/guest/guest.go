@@ -39,6 +39,10 @@ const ScreenPort = 47601
 // for who connects (package recording).
 const RecordPort = 47602
 
+// ReplayPort is the TCP port of a session's loopback where what its browser shows
+// is recorded for who connects (package replay).
+const ReplayPort = 47603
+
 // BrowserPort is the TCP port of a session's loopback where its browser's DevTools
 // are, without a password: they are reached through the guest only.
 const BrowserPort = 9222

@@ -20,6 +20,7 @@ import (
 
 	"github.com/agentbay/agentbay/internal/guest"
 	"github.com/agentbay/agentbay/internal/guest/devtools"
+	"github.com/agentbay/agentbay/internal/guest/replay"
 	"github.com/agentbay/agentbay/tool"
 )
 
@@ -29,6 +30,8 @@ type Browser struct {
 	Profile string   // directory of cookies, logins and history
 	Port    int      // TCP port of the loopback where its DevTools are
 	Env     []string // of the program
+
+	Recorder *replay.Recorder // of what its pages show; nil means that nothing is recorded
 
 	mu      sync.Mutex // held while the browser is opened or ended
 	running *process   // nil if none was opened yet; guarded by mu
@@ -147,7 +150,7 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, u
 	select {
 	case s := <-said:
 		if p.path = s.path; p.path != "" {
-			if p.tools, err = devtools.Dial(ctx, fmt.Sprintf("ws://127.0.0.1:%d%s", b.Port, p.path)); err != nil {
+			if p.tools, err = devtools.Dial(ctx, b.address(p)); err != nil {
 				p.end()
 				return nil, guest.Failf(guest.Unsuccessful, "%v", err)
 			}
@@ -165,13 +168,48 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, u
 	}
 }
 
+// address is that of its WebSocket.
+func (b *Browser) address(p *process) string {
+	return fmt.Sprintf("ws://127.0.0.1:%d%s", b.Port, p.path)
+}
+
 // prepare makes a browser that has been started what its options say, as far as its
 // command line could not.
 func (b *Browser) prepare(ctx context.Context, p *process) error {
 	if err := b.fit(ctx, p); err != nil {
 		return err
 	}
-	return b.disguise(ctx, p)
+	d, err := p.disguiseOf(ctx, p.options)
+	if err == nil && d != nil {
+		err = d.wear(p.tools.Browser())
+	}
+	if err == nil && b.Recorder != nil {
+		err = b.Recorder.Opened(ctx, b.address(p), p.options.Stealth)
+	}
+	if err != nil || p.options.DefaultURL == "" || !b.goesLater(p.options) {
+		return err
+	}
+	return b.goFirst(ctx, p)
+}
+
+// goesLater reports whether a browser goes to its first page once it has been
+// prepared, and not by its command line.
+func (b *Browser) goesLater(in tool.BrowserIn) bool {
+	return in.Stealth || b.Recorder != nil && b.Recorder.On()
+}
+
+// goFirst goes to a browser's first page.
+func (b *Browser) goFirst(ctx context.Context, p *process) error {
+	id, err := b.active(ctx, p.tools.Browser())
+	if err != nil {
+		return err
+	}
+	first, err := b.attach(ctx, p.tools.Browser(), id)
+	if err != nil {
+		return err
+	}
+	defer first.detach()
+	return first.Tell(ctx, "Page.navigate", map[string]any{"url": p.options.DefaultURL})
 }
 
 // fitWithin is how long a window may take to have its size.
@@ -217,28 +255,6 @@ func (b *Browser) fit(ctx context.Context, p *process) error {
 	fits := fmt.Sprintf("new Promise(done => { const look = () => innerWidth == %d && innerHeight == %d && done(); addEventListener('resize', look); look() })", want.Width, want.Height)
 	_ = at.Call(ctx, "Runtime.evaluate", map[string]any{"expression": fits, "awaitPromise": true}, nil) // one that is too small stays larger
 	return nil
-}
-
-// disguise disguises a browser that has been started, if that is wanted, and then
-// goes to its first page.
-func (b *Browser) disguise(ctx context.Context, p *process) error {
-	d, err := p.disguiseOf(ctx, p.options)
-	if d == nil || err != nil {
-		return err
-	}
-	if err := d.wear(p.tools.Browser()); err != nil || p.options.DefaultURL == "" {
-		return err
-	}
-	id, err := b.active(ctx, p.tools.Browser())
-	if err != nil {
-		return err
-	}
-	first, err := b.attach(ctx, p.tools.Browser(), id)
-	if err != nil {
-		return err
-	}
-	defer first.detach()
-	return first.Tell(ctx, "Page.navigate", map[string]any{"url": p.options.DefaultURL})
 }
 
 // useProxy is the switches that have all of the browser go through a proxy.
@@ -355,7 +371,8 @@ func (b *Browser) arguments(in tool.BrowserIn) ([]string, error) {
 	}
 	if in.Stealth {
 		args = append(args, "--disable-blink-features=AutomationControlled")
-	} else if in.DefaultURL != "" { // else it is gone to once the browser is disguised
+	}
+	if in.DefaultURL != "" && !b.goesLater(in) {
 		args = append(args, in.DefaultURL)
 	}
 	return args, nil

@@ -2,13 +2,11 @@ package browser
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/agentbay/agentbay/internal/guest"
@@ -113,46 +111,9 @@ func keep(dir string, f *fingerprint.Fingerprint) error {
 // page its frames and workers. It returns when those that there are
 // have been dressed.
 func (d *disguise) wear(s devtools.Session) error {
-	var mu sync.Mutex
-	first := true               // until what there is has been named; guarded by mu
-	var dressed []chan struct{} // closed when those have been dressed; guarded by mu while first
-	s.On("Target.attachedToTarget", func(params json.RawMessage) {
-		var e struct {
-			SessionID          string
-			TargetInfo         struct{ Type string }
-			WaitingForDebugger bool
-		}
-		if json.Unmarshal(params, &e) != nil {
-			return
-		}
-		done := make(chan struct{})
-		mu.Lock()
-		defer mu.Unlock()
-		if first {
-			dressed = append(dressed, done)
-		}
-		go func() {
-			defer close(done)
-			d.dress(s.Session(e.SessionID), e.TargetInfo.Type, e.WaitingForDebugger)
-		}()
-	})
-	s.On("Target.detachedFromTarget", func(params json.RawMessage) {
-		var e struct{ SessionID string }
-		if json.Unmarshal(params, &e) == nil {
-			go s.Session(e.SessionID).Forget()
-		}
-	})
 	ctx, cancel := context.WithTimeout(context.Background(), dressWithin)
 	defer cancel()
-	// It tells of all there are before it returns.
-	err := s.Call(ctx, "Target.setAutoAttach", map[string]any{"autoAttach": true, "waitForDebuggerOnStart": true, "flatten": true}, nil)
-	mu.Lock()
-	first = false
-	mu.Unlock()
-	for _, done := range dressed {
-		<-done
-	}
-	return err
+	return s.Attach(ctx, devtools.Attacher{Attached: d.dress})
 }
 
 // dressWithin is how long a target that is up already may take to be dressed.
@@ -161,11 +122,11 @@ const dressWithin = 5 * time.Second
 // dress dresses a target, and then lets it go on. What targets of its kind do not
 // know, they refuse. One that waits does first what it is told first; of one that
 // does not, it is waited for, or it would be gone from the page before it did.
-func (d *disguise) dress(s devtools.Session, kind string, waits bool) {
+func (d *disguise) dress(s devtools.Session, t devtools.Target) {
 	ctx, cancel := context.WithTimeout(context.Background(), dressWithin)
 	defer cancel()
 	tell := func(method string, params map[string]any) {
-		if waits {
+		if t.Waits {
 			s.Tell(ctx, method, params)
 		} else {
 			s.Call(ctx, method, params, nil)
@@ -180,7 +141,7 @@ func (d *disguise) dress(s devtools.Session, kind string, waits bool) {
 		}
 		tell("Emulation.setUserAgentOverride", agent)
 	}
-	if kind != "page" && kind != "iframe" {
+	if t.Type != "page" && t.Type != "iframe" {
 		tell("Runtime.evaluate", map[string]any{"expression": d.script})
 		go d.wear(s)
 		return
@@ -190,7 +151,7 @@ func (d *disguise) dress(s devtools.Session, kind string, waits bool) {
 	if len(n.Languages) > 0 {
 		tell("Emulation.setLocaleOverride", map[string]any{"locale": n.Languages[0]})
 	}
-	if screen := d.print.Screen; kind == "page" && d.print.Mobile() && screen.Width > 0 && screen.Height > 0 {
+	if screen := d.print.Screen; t.Type == "page" && d.print.Mobile() && screen.Width > 0 && screen.Height > 0 {
 		tell("Emulation.setDeviceMetricsOverride", map[string]any{
 			"width": screen.Width, "height": screen.Height, "screenWidth": screen.Width, "screenHeight": screen.Height,
 			"deviceScaleFactor": screen.DevicePixelRatio, "mobile": true,

@@ -115,7 +115,7 @@ func (f *film) take(moof, mdat []byte) error {
 func (f *film) put(b []byte) error {
 	at := f.at
 	f.at += int64(len(b))
-	return send(f.out, at, b)
+	return Send(f.out, at, b)
 }
 
 // finish sends the index, and then what makes it count.
@@ -132,5 +132,5 @@ func (f *film) finish() error {
 		return err
 	}
 	head := append(numbers(1), "mdat"...)
-	return send(f.out, f.body, be.AppendUint64(head, uint64(end-f.body)))
+	return Send(f.out, f.body, be.AppendUint64(head, uint64(end-f.body)))
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,40 +49,31 @@ func (r *Recorder) Serve(ctx context.Context, l net.Listener) error {
 				defer func() { <-slots }()
 				r.record(ctx, conn)
 			default:
-				sendOutcome(conn, Outcome{Failed, "the screen is being recorded already"})
+				End(conn, Outcome{Failed, "the screen is being recorded already"})
 			}
 		})
 	}
 }
-
-// askWithin is how long the request for a recording may take.
-const askWithin = 10 * time.Second
 
 // record records for one connection.
 func (r *Recorder) record(ctx context.Context, conn net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	conn.SetReadDeadline(time.Now().Add(askWithin))
-	in := bufio.NewReader(io.LimitReader(conn, maxRequest))
-	line, err := in.ReadBytes('\n')
-	var q Request
-	if err != nil || json.Unmarshal(line, &q) != nil || q.FrameRate <= 0 || q.MaxBytes <= 0 {
-		sendOutcome(conn, Outcome{Failed, "that is no request for a recording"})
+	q, enough, err := ReadRequest(conn)
+	if err == nil && q.FrameRate == 0 {
+		err = errors.New("a video needs a number of frames a second")
+	}
+	if err != nil {
+		End(conn, Outcome{Failed, err.Error()})
 		return
 	}
-	conn.SetReadDeadline(time.Time{})
-	enough := make(chan struct{})
-	go func() {
-		in.ReadByte() // whether it is said, or nobody is there any more
-		close(enough)
-	}()
 	out := bufio.NewWriterSize(conn, 64<<10)
 	o, err := r.shoot(ctx, q, out, enough)
 	if err != nil {
 		o = Outcome{Failed, err.Error()}
 	}
-	sendOutcome(out, o)
+	End(out, o)
 	out.Flush()
 }
 

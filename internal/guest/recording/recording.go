@@ -1,6 +1,7 @@
 // Package recording is both ends of the line on which a session's screen is
 // recorded: the guest's, which runs the encoder, and the host's, which keeps the
-// video.
+// video. What its browser shows is recorded on a line of the same kind (package
+// replay).
 //
 // The host connects to [guest.RecordPort], sends a [Request] as one line of JSON,
 // and an empty line when it wants no more. The guest sends pieces, each with the place in the file where it belongs, and at last an
@@ -13,17 +14,21 @@
 package recording
 
 import (
+	"bufio"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"time"
 )
 
 // A Request says what to record.
 type Request struct {
-	FrameRate int   `json:"frame_rate"` // frames a second
-	MaxBytes  int64 `json:"max_bytes"`  // how long the video may become
+	FrameRate int   `json:"frame_rate,omitempty"` // frames a second, of a video
+	MaxBytes  int64 `json:"max_bytes"`            // how long the file may become
+	From      int64 `json:"from,omitempty"`       // what the host has already, of a replay
 }
 
 // A Reason is why a recording has ended.
@@ -56,8 +61,8 @@ const (
 	atEnd     = -1
 )
 
-// send sends bytes that belong at a place.
-func send(w io.Writer, at int64, b []byte) error {
+// Send sends bytes that belong at a place.
+func Send(w io.Writer, at int64, b []byte) error {
 	for len(b) > 0 {
 		n := min(len(b), maxPiece)
 		if err := sendPiece(w, at, b[:n]); err != nil {
@@ -77,7 +82,8 @@ func sendPiece(w io.Writer, at int64, b []byte) error {
 	return err
 }
 
-func sendOutcome(w io.Writer, o Outcome) error {
+// End sends the last piece.
+func End(w io.Writer, o Outcome) error {
 	if len(o.Error) > maxOutcome/8 { // in JSON it becomes longer
 		o.Error = o.Error[:maxOutcome/8]
 	}
@@ -144,6 +150,30 @@ func readOutcome(r io.Reader, n int) (o Outcome, err error) {
 	}
 	return o, nil
 }
+
+// ReadRequest reads what a host asks for. enough is closed when it wants no more,
+// or is not there any more.
+func ReadRequest(conn net.Conn) (q Request, enough <-chan struct{}, err error) {
+	conn.SetReadDeadline(time.Now().Add(askWithin))
+	in := bufio.NewReader(io.LimitReader(conn, maxRequest))
+	line, err := in.ReadBytes('\n')
+	if err != nil {
+		return q, nil, err
+	}
+	if json.Unmarshal(line, &q) != nil || q.FrameRate < 0 || q.MaxBytes <= 0 || q.From < 0 {
+		return q, nil, errors.New("that is no request for a recording")
+	}
+	conn.SetReadDeadline(time.Time{})
+	said := make(chan struct{})
+	go func() {
+		in.ReadByte()
+		close(said)
+	}()
+	return q, said, nil
+}
+
+// askWithin is how long the request for a recording may take.
+const askWithin = 10 * time.Second
 
 // Ask sends the request for a recording.
 func Ask(w io.Writer, q Request) error {

@@ -46,7 +46,7 @@ func filmed(t *testing.T, encoded []byte, max int64) (file []byte, shot error) {
 	f := &film{out: bufio.NewWriter(&line), max: max}
 	shot = f.shoot(bytes.NewReader(encoded))
 	must(t, f.finish())
-	must(t, sendOutcome(f.out, Outcome{Reason: Stopped}))
+	must(t, End(f.out, Outcome{Reason: Stopped}))
 	must(t, f.out.Flush())
 	var m memory
 	o, err := Receive(&line, &m, max, ignore)
@@ -223,7 +223,7 @@ func TestNothingIsKeptBeyondWhatMayBe(t *testing.T) {
 
 func TestWhoKeepsItMayEndIt(t *testing.T) {
 	var line bytes.Buffer
-	must(t, send(&line, 0, []byte("video")))
+	must(t, Send(&line, 0, []byte("video")))
 	full := errors.New("no room")
 	if _, err := Receive(&line, &memory{}, 1000, func(int) error { return full }); err != full {
 		t.Errorf("%v, want %v", err, full)
