@@ -68,6 +68,9 @@ func createParams(spec SessionSpec) (url.Values, error) {
 	if spec.OnTakeOver != "" {
 		params.Set("OnTakeOver", string(spec.OnTakeOver))
 	}
+	if spec.Replay != nil {
+		params.Set("EnableRecord", strconv.FormatBool(*spec.Replay))
+	}
 	if spec.Record != nil {
 		record, err := json.Marshal(spec.Record)
 		if err != nil {

@@ -53,6 +53,7 @@ type SessionSpec struct {
 	Contexts    []ContextMount    // what the session is shown of contexts from the start
 	OnTakeOver  TakeOver          // what happens to the agent's input while a person has control; empty means RefuseInput
 	Record      *RecordingSpec    // the screen is recorded from the start; nil means not
+	Replay      *bool             // what the browser's pages show is recorded, where there is a browser; nil means as the bay does by default
 	SDK         string            // what made the request, for statistics only
 }
 

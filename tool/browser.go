@@ -98,6 +98,7 @@ type BrowserIn struct {
 	Fingerprint     *FingerprintWish `json:"fingerprint,omitempty" doc:"look like another browser, of a random one of these kinds; not with a user agent"`
 	RawFingerprint  string           `json:"fingerprintRawData,omitempty" doc:"look like a browser whose fingerprint this is, as JSON in base64"`
 	KeepFingerprint string           `json:"fingerprintPersistPath,omitempty" doc:"directory that a fingerprint is kept in, and used again from"`
+	Record          bool             `json:"enableRecord,omitempty" doc:"record what pages show from now on, to be played later"`
 	CallForUser     bool             `json:"callForUser,omitempty" doc:"what a model does on pages may call for a person, for three minutes unless the task says how long"`
 }
 

@@ -56,6 +56,7 @@ func (a *app) openHost(ctx context.Context, o *serveOptions, log *slog.Logger) (
 		Machine: o.machine, Network: network, Screens: o.screens, Links: o.linked(),
 		Operator:    o.llm.operator(),
 		Captures:    &captures.Store{Dir: a.path("captures"), Keep: o.captures},
+		Replays:     o.replays,
 		MaxSessions: o.maxSessions, MaxSessionsPerKey: o.maxSessionsPerKey, Retention: o.retention,
 		HighWater: bay.HighWater{Dir: a.data, FreeDisk: o.freeDisk, FreeMemory: o.freeMemory},
 		Data: &bay.Data{

@@ -45,6 +45,7 @@ type serveOptions struct {
 	maxSessions, maxSessionsPerKey int
 	freeDisk, freeMemory           int64
 	retention, captures, grace     time.Duration
+	replays                        bool
 	logLevel                       slog.Level
 }
 
@@ -84,7 +85,8 @@ func (o *serveOptions) flags(f *pflag.FlagSet) {
 	o.storage.flags(f)
 	o.llm.flags(f)
 	f.DurationVar(&o.retention, "retention", 24*time.Hour, "how long ended sessions are remembered")
-	f.DurationVar(&o.captures, "keep-captures", 24*time.Hour, "how long pictures and recordings of screens are kept, also after their session")
+	f.DurationVar(&o.captures, "keep-captures", 24*time.Hour, "how long pictures, recordings and replays are kept, also after their session")
+	f.BoolVar(&o.replays, "replays", false, "record what the pages of browsers show, unless a client says that it is not to be")
 	f.DurationVar(&o.grace, "grace", 10*time.Second, "how long calls in flight may take to end when the server stops")
 	f.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
 }

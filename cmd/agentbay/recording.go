@@ -48,18 +48,20 @@ it is as large as it may be.`,
 
 // A recordingView is a recording as it is printed.
 type recordingView struct {
-	Name      string    `json:"name"`
-	URL       string    `json:"url"`
-	StartedAt time.Time `json:"started_at"`
-	EndedAt   time.Time `json:"ended_at,omitzero"`
-	Reason    string    `json:"reason,omitempty"`
-	Bytes     int64     `json:"bytes"`
+	Name      string                 `json:"name"`
+	Kind      agentbay.RecordingKind `json:"kind"`
+	URL       string                 `json:"url"`
+	DataURL   string                 `json:"data_url"`
+	StartedAt time.Time              `json:"started_at"`
+	EndedAt   time.Time              `json:"ended_at,omitzero"`
+	Reason    string                 `json:"reason,omitempty"`
+	Bytes     int64                  `json:"bytes"`
 }
 
 func (a *app) sessionRecordings() *cobra.Command {
 	return &cobra.Command{
 		Use:     "recordings ID",
-		Short:   "List the recordings of a session's screen, also after its end",
+		Short:   "List the recordings of a session's screen and pages, also after its end",
 		Example: "  agentbay session recordings session-04bdwfj9q2k1mzt7x5r8c3vn6h",
 		Args:    cobra.ExactArgs(1),
 		RunE: a.withBay(func(ctx context.Context, bay *agentbay.Client, args []string) error {
@@ -77,13 +79,13 @@ func (a *app) sessionRecordings() *cobra.Command {
 }
 
 func printRecordings(w *tabwriter.Writer, all []agentbay.Recording) {
-	fmt.Fprintln(w, "STARTED\tLENGTH\tSIZE\tENDED\tURL")
+	fmt.Fprintln(w, "KIND\tSTARTED\tLENGTH\tSIZE\tENDED\tURL")
 	for _, r := range all {
 		end, reason := r.EndedAt, r.Reason
 		if end.IsZero() {
 			end, reason = time.Now(), "not yet"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.1f MiB\t%s\t%s\n", r.StartedAt.Local().Format(time.DateTime),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.1f MiB\t%s\t%s\n", r.Kind, r.StartedAt.Local().Format(time.DateTime),
 			end.Sub(r.StartedAt).Round(time.Second), float64(r.Bytes)/(1<<20), reason, r.URL)
 	}
 }

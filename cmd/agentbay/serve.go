@@ -25,6 +25,7 @@ import (
 	"github.com/agentbay/agentbay/internal/objects"
 	"github.com/agentbay/agentbay/internal/proxy"
 	"github.com/agentbay/agentbay/internal/rpc"
+	"github.com/agentbay/agentbay/internal/rrweb"
 	"github.com/agentbay/agentbay/internal/view"
 )
 
@@ -90,6 +91,9 @@ func (a *app) serve(ctx context.Context, o *serveOptions) (err error) {
 	if !view.Complete() {
 		log.Warn("built without noVNC: pages of sessions show no screen; scripts/build gets it")
 	}
+	if !rrweb.Complete() {
+		log.Warn("built without rrweb: what pages show is not recorded; scripts/build gets it where npm or python3-venv is installed")
+	}
 	objects := &objects.Door{Bay: h.bay, Secret: h.bay.Secret, Log: log}
 	return a.answer(ctx, o, h, l, listener.Server(doors(door, ports, objects, pages), log), describe(l, o, files))
 }
@@ -103,6 +107,15 @@ func (b viewBay) View(ctx context.Context, id agentbay.SessionID, token string) 
 	return (*view.Screen)(v), err
 }
 
+// OpenReplay implements view.Bay.
+func (b viewBay) OpenReplay(ticket string) (view.Replay, error) {
+	r, err := b.Bay.OpenReplay(ticket)
+	if err != nil {
+		return view.Replay{}, err
+	}
+	return view.Replay{Session: r.Session, File: r.File, Grown: r.Grown}, nil
+}
+
 // doors sends links to ports, files and pages of sessions to doors of their own,
 // and everything else to the first.
 func doors(actions, ports, files, pages http.Handler) http.Handler {
@@ -110,7 +123,7 @@ func doors(actions, ports, files, pages http.Handler) http.Handler {
 		switch {
 		case gate.IsPortPath(r.URL.Path):
 			ports.ServeHTTP(w, r)
-		case gate.IsViewPath(r.URL.Path):
+		case gate.IsViewPath(r.URL.Path), gate.IsReplayPath(r.URL.Path):
 			pages.ServeHTTP(w, r)
 		case gate.IsFilePath(r.URL.Path):
 			files.ServeHTTP(w, r)

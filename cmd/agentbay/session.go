@@ -23,7 +23,7 @@ func (a *app) sessionCommand() *cobra.Command {
 func (a *app) sessionCreate() *cobra.Command {
 	var spec agentbay.SessionSpec
 	var mounts []string
-	var record bool
+	var record, replay bool
 	c := &cobra.Command{
 		Use:   "create",
 		Short: "Boot a session and print its ID",
@@ -35,6 +35,9 @@ func (a *app) sessionCreate() *cobra.Command {
 			spec.SDK = "agentbay command line"
 			if record {
 				spec.Record = &agentbay.RecordingSpec{}
+			}
+			if replay {
+				spec.Replay = &replay
 			}
 			if spec.Contexts, err = findMounts(ctx, bay, mounts); err != nil {
 				return err
@@ -50,6 +53,7 @@ func (a *app) sessionCreate() *cobra.Command {
 	c.Flags().StringToStringVar(&spec.Labels, "label", nil, "labels, key=value; may be repeated")
 	c.Flags().DurationVar(&spec.IdleTimeout, "idle-timeout", agentbay.DefaultIdleTimeout, "release the session after this long without a call")
 	c.Flags().BoolVar(&record, "record", false, "record the screen from the start; see \"agentbay session recordings\"")
+	c.Flags().BoolVar(&replay, "replay", false, "record what the browser's pages show; see \"agentbay session recordings\"")
 	c.Flags().StringArrayVar(&mounts, "context", nil, "show a context's files at a path and save what is written there, CONTEXT:PATH; may be repeated")
 	return c
 }

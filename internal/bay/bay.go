@@ -75,6 +75,7 @@ type Bay struct {
 	Secret []byte // signs the URLs of files; at least 16 bytes if there is Data
 
 	Captures *captures.Store   // of screens; nil means that none are kept
+	Replays  bool              // browsers are recorded unless a client says that they are not to be
 	Screens  map[string]string // sizes of screens, such as "1280x800", of images by name; else the image's
 	Links    map[string]bool   // whether sessions of an image have a link, by the image's name; else the image's
 

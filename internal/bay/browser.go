@@ -22,6 +22,16 @@ func (c *caller) BrowserLink(ctx context.Context, id agentbay.SessionID) (string
 	return path, use.end(err)
 }
 
+// recordBrowser records a browser that is about to be opened, if the call wants
+// that. Arguments that are none are for the guest to refuse.
+func (u *use) recordBrowser(c tool.Call) error {
+	var in tool.BrowserIn
+	if tool.Unmarshal(c.Args, &in) != nil || !in.Record {
+		return nil
+	}
+	return u.replay(&in.Record)
+}
+
 // maxBrowserOut bounds what a guest says of its browser, in bytes of JSON.
 const maxBrowserOut = 16 << 10
 

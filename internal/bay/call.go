@@ -129,6 +129,11 @@ func (u *use) call(c tool.Call) (*tool.Reply, error) {
 	case t.Name == tool.SystemScreenshot.Name:
 		return u.screenshot()
 	}
+	if t.Name == tool.OpenBrowser.Name {
+		if err := u.recordBrowser(c); err != nil {
+			return failure(agentbay.MessageOf(err)), nil
+		}
+	}
 	if t.Acts {
 		if refusal, err := u.mayAct(); err != nil || refusal != "" {
 			return failure(refusal), err

@@ -60,8 +60,11 @@ func (u *use) keepPicture(text string) (*tool.Reply, error) {
 
 // captureURL is the path of a URL under which a capture can be had.
 func (b *Bay) captureURL(id agentbay.SessionID, name string) string {
-	expires := time.Now().Add(b.Captures.Lifetime())
-	return gate.FilePath(b.Secret, gate.FileTicket{Context: string(id), Path: name, Expires: expires})
+	return gate.FilePath(b.Secret, b.captureTicket(id, name))
+}
+
+func (b *Bay) captureTicket(id agentbay.SessionID, name string) gate.FileTicket {
+	return gate.FileTicket{Context: string(id), Path: name, Expires: time.Now().Add(b.Captures.Lifetime())}
 }
 
 // A shown file is one that a browser may show: the bay itself wrote its beginning,
@@ -75,6 +78,8 @@ func (s shown) ContentType() string {
 		return "image/png"
 	case ".mp4":
 		return "video/mp4"
+	case ".jsonl":
+		return "application/jsonl"
 	}
 	return "application/octet-stream"
 }

@@ -31,7 +31,7 @@ func (c *caller) create(ctx context.Context, spec agentbay.SessionSpec) (*agentb
 	if err != nil {
 		return nil, err
 	}
-	if err = c.shoot(ctx, info.ID, spec.Record); err == nil {
+	if err = c.shoot(ctx, info.ID, spec); err == nil {
 		err = c.show(ctx, info.ID, mounts)
 	}
 	if err != nil {
@@ -40,12 +40,21 @@ func (c *caller) create(ctx context.Context, spec agentbay.SessionSpec) (*agentb
 	return info, nil
 }
 
-// shoot records a new session's screen from the start.
-func (c *caller) shoot(ctx context.Context, id agentbay.SessionID, spec *agentbay.RecordingSpec) error {
-	if spec == nil {
+// shoot records a new session from the start: its pages, and its screen.
+func (c *caller) shoot(ctx context.Context, id agentbay.SessionID, spec agentbay.SessionSpec) error {
+	if spec.Replay != nil || c.bay.Replays {
+		use, err := c.use(ctx, id, "record pages")
+		if err == nil {
+			err = use.end(use.replay(spec.Replay))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if spec.Record == nil {
 		return nil
 	}
-	_, err := c.StartRecording(ctx, id, *spec)
+	_, err := c.StartRecording(ctx, id, *spec.Record)
 	return err
 }
 

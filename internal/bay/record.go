@@ -6,14 +6,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/agentbay/agentbay"
+	"github.com/agentbay/agentbay/internal/gate"
 	"github.com/agentbay/agentbay/internal/guest"
 	"github.com/agentbay/agentbay/internal/guest/recording"
 	"github.com/agentbay/agentbay/internal/store"
@@ -22,12 +26,13 @@ import (
 
 // # Recordings
 //
-// A recorder takes the video that a session's guest makes of the screen, and
-// keeps it as a capture while it comes. What it looks at is no call: a recording
-// does not keep its session. When the session ends, the guest is given a moment
-// to complete the video before its machine is stopped. What breaks off for
-// another reason, such as a crash of the screen or a restart of this server, goes
-// on in another file.
+// A recorder takes the video that a session's guest makes of the screen, or what
+// it writes down of the pages of its browser, and keeps it as a capture while it
+// comes. What it looks at is no call: a recording does not keep its session. When
+// the session ends, the guest is given a moment to complete the file before its
+// machine is stopped. What breaks off for another reason, such as a crash of the
+// screen or a restart of this server, goes on: a video in another file, and a
+// replay, of which the guest has a file of its own, where it broke off.
 
 // Bounds and defaults of a recording.
 const (
@@ -35,7 +40,24 @@ const (
 	maxFrameRate     = 30
 	defaultRecording = 512 << 20
 	minRecording     = 1 << 20
+	mostReplay       = 256 << 20
 )
+
+// A medium is how something of a session is recorded.
+type medium struct {
+	kind         agentbay.RecordingKind
+	port         uint16 // of the guest's recorder
+	name, suffix string // of files
+	goesOn       bool   // in the file that broke off
+}
+
+var media = map[agentbay.RecordingKind]*medium{
+	agentbay.RecordedScreen: {agentbay.RecordedScreen, guest.RecordPort, "recording", ".mp4", false},
+	agentbay.RecordedPages:  {agentbay.RecordedPages, guest.ReplayPort, "replay", ".jsonl", true},
+}
+
+// recorders is what records a session.
+type recorders map[agentbay.RecordingKind]*recorder
 
 // checkRecording fills in what a spec leaves open and refuses what is out of bounds.
 func (b *Bay) checkRecording(image string, families []tool.Family, spec agentbay.RecordingSpec) (agentbay.RecordingSpec, error) {
@@ -57,11 +79,12 @@ func (b *Bay) checkRecording(image string, families []tool.Family, spec agentbay
 	return spec, nil
 }
 
-// A recorder records one session's screen until it is told to stop, its session
-// ends or there is no more room.
+// A recorder records one session until it is told to stop, its session ends or
+// there is no more room.
 type recorder struct {
 	bay     *Bay
 	session *session
+	medium  *medium
 	spec    agentbay.RecordingSpec // MaxBytes is what is left; used by run only
 
 	stop  context.Context    // done when the recording is to be completed
@@ -72,20 +95,25 @@ type recorder struct {
 
 	mu   sync.Mutex
 	name string // of the file that is written; empty if none is; guarded by mu
+
+	grown chan struct{} // closed, and replaced, when there is more of the file; guarded by mu
 }
 
 // film begins to record a session, which must not be recorded yet. The caller
-// may read from begun.
-func (b *Bay) film(s *session, spec agentbay.RecordingSpec) (*recorder, error) {
-	r := &recorder{bay: b, session: s, spec: spec, begun: make(chan error, 1), done: make(chan struct{})}
+// may read from begun. What goes on in a file has its name.
+func (b *Bay) film(s *session, kind agentbay.RecordingKind, name string, spec agentbay.RecordingSpec) (*recorder, error) {
+	r := &recorder{bay: b, session: s, medium: media[kind], spec: spec, name: name, told: name != "", begun: make(chan error, 1), done: make(chan struct{}), grown: make(chan struct{})}
 	r.stop, r.halt = context.WithCancel(s.alive)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if s.recorder != nil {
+	if s.recorders[kind] != nil {
 		r.halt()
 		return nil, agentbay.Errorf(agentbay.Conflict, "session %s is being recorded already; stop that recording first", s.ID)
 	}
-	s.recorder = r
+	if s.recorders == nil {
+		s.recorders = recorders{}
+	}
+	s.recorders[kind] = r
 	b.background.Go(r.run)
 	return r, nil
 }
@@ -108,7 +136,7 @@ func (r *recorder) run() {
 		if never || err == nil || tries > mostTries {
 			return
 		}
-		r.bay.Log.Warn("a recording broke off and goes on in another file", "session", r.session.ID, "err", err)
+		r.bay.Log.Warn("a recording broke off and goes on", "session", r.session.ID, "err", err)
 		select {
 		case <-r.stop.Done():
 			return
@@ -120,13 +148,22 @@ func (r *recorder) run() {
 // over takes the recorder from its session.
 func (r *recorder) over() {
 	r.bay.mu.Lock()
-	r.session.recorder = nil
-	desk := r.session.desk
+	delete(r.session.recorders, r.medium.kind)
+	desk, others := r.session.desk, len(r.session.recorders) > 0
 	r.bay.mu.Unlock()
-	desk.SetRecorded(false)
+	desk.SetRecorded(others)
 	r.halt()
 	r.bay.check(r.session, "bound captures", r.bay.Captures.Bound(string(r.session.ID)))
+	r.more()
 	close(r.done)
+}
+
+// more tells who reads the file that there is more of it, or that it is whole.
+func (r *recorder) more() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	close(r.grown)
+	r.grown = make(chan struct{})
 }
 
 // errNotBegun is the error of a recording of which there is no picture.
@@ -135,21 +172,45 @@ var errNotBegun = errors.New("not begun")
 // shoot records one file. An error says that another one is to follow, unless it
 // is errNotBegun.
 func (r *recorder) shoot() error {
-	conn, err := r.dial()
+	t, err := r.open()
 	if err != nil {
 		return r.notBegun(err)
 	}
-	defer conn.Close()
-	file, err := r.bay.Captures.Create(string(r.session.ID), "recording", ".mp4")
-	if err != nil {
-		return r.notBegun(err)
+	defer t.file.Close()
+	conn, err := r.dial(t.from)
+	if err == nil {
+		defer conn.Close()
+		err = r.takeFrom(conn, t)
 	}
-	defer file.Close()
-	t := &take{recorder: r, file: file}
+	if t.from == 0 && t.bytes == 0 {
+		os.Remove(t.file.Name())
+	}
+	return err
+}
+
+// open opens the file that is written next.
+func (r *recorder) open() (*take, error) {
+	r.mu.Lock()
+	name := r.name
+	r.mu.Unlock()
+	if name == "" || !r.medium.goesOn {
+		file, err := r.bay.Captures.Create(string(r.session.ID), r.medium.name, r.medium.suffix)
+		return &take{recorder: r, file: file}, err
+	}
+	file, err := r.bay.Captures.Append(string(r.session.ID), name)
+	if err != nil {
+		return nil, err
+	}
+	from, err := file.Seek(0, io.SeekEnd)
+	return &take{recorder: r, file: file, from: from}, err
+}
+
+// takeFrom writes what a guest sends.
+func (r *recorder) takeFrom(conn net.Conn, t *take) error {
 	outcome, err := r.receive(conn, t)
-	if t.bytes == 0 {
-		os.Remove(file.Name())
-		return r.notBegun(errors.Join(err, errors.New(outcome.Error)))
+	went := outcome.Reason == recording.Stopped || outcome.Reason == recording.Full
+	if t.bytes == 0 && (t.from == 0 || !went) {
+		return r.notBegun(errors.Join(err, said(outcome)))
 	}
 	return t.end(outcome, err)
 }
@@ -158,20 +219,28 @@ func (r *recorder) notBegun(err error) error {
 	return fmt.Errorf("%w: %w", errNotBegun, err)
 }
 
+// said is what a guest says went wrong; nil if nothing.
+func said(o recording.Outcome) error {
+	if o.Error == "" {
+		return nil
+	}
+	return agentbay.Errorf(agentbay.Unavailable, "%s", shorten(o.Error))
+}
+
 // dialWithin is how long it may take to reach a guest's recorder.
 const dialWithin = 10 * time.Second
 
 // dial asks the guest for a recording.
-func (r *recorder) dial() (net.Conn, error) {
+func (r *recorder) dial(from int64) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(r.stop, dialWithin)
 	defer cancel()
-	conn, err := r.session.guest.DialPort(ctx, guest.RecordPort)
+	conn, err := r.session.guest.DialPort(ctx, r.medium.port)
 	if err != nil {
-		return nil, err
+		return nil, r.notBegun(err)
 	}
-	if err := recording.Ask(conn, recording.Request{FrameRate: r.spec.FrameRate, MaxBytes: r.spec.MaxBytes}); err != nil {
+	if err := recording.Ask(conn, recording.Request{FrameRate: r.spec.FrameRate, MaxBytes: r.spec.MaxBytes, From: from}); err != nil {
 		conn.Close()
-		return nil, err
+		return nil, r.notBegun(err)
 	}
 	return conn, nil
 }
@@ -198,6 +267,7 @@ func (r *recorder) receive(conn net.Conn, t *take) (recording.Outcome, error) {
 type take struct {
 	recorder *recorder
 	file     *os.File
+	from     int64 // how long the file was before
 	bytes    int64
 	looked   int64 // how many bytes there were when the disk was last looked at
 }
@@ -209,11 +279,12 @@ const lookEach = 8 << 20
 func (t *take) written(n int) error {
 	b := t.recorder.bay
 	if t.bytes == 0 {
-		if err := t.recorder.began(filepath.Base(t.file.Name())); err != nil {
+		if err := t.recorder.began(filepath.Base(t.file.Name()), t.from == 0); err != nil {
 			return err
 		}
 	}
 	t.bytes += int64(n)
+	t.recorder.more()
 	if t.bytes < t.looked+lookEach {
 		return nil
 	}
@@ -221,11 +292,13 @@ func (t *take) written(n int) error {
 	return b.HighWater.room(1, "nothing is recorded")
 }
 
-// began records that there is a first picture.
-func (r *recorder) began(name string) error {
-	row := store.Recording{Name: name, Spec: r.spec, StartedAt: time.Now()}
-	if err := r.bay.Store.AddRecording(context.WithoutCancel(r.stop), r.session.ID, row); err != nil {
-		return agentbay.Wrap(err, agentbay.Unavailable, "the recording could not be recorded; try again")
+// began records that there is something of a file, unless that is recorded.
+func (r *recorder) began(name string, anew bool) error {
+	if anew {
+		row := store.Recording{Name: name, Kind: r.medium.kind, Spec: r.spec, StartedAt: time.Now()}
+		if err := r.bay.Store.AddRecording(context.WithoutCancel(r.stop), r.session.ID, row); err != nil {
+			return agentbay.Wrap(err, agentbay.Unavailable, "the recording could not be recorded; try again")
+		}
 	}
 	r.mu.Lock()
 	r.name = name
@@ -248,8 +321,7 @@ func (r *recorder) tell(err error) bool {
 // end records how a file ended. An error says that another one is to follow.
 func (t *take) end(o recording.Outcome, err error) error {
 	r := t.recorder
-	info, statErr := t.file.Stat()
-	if statErr == nil {
+	if info, err := t.file.Stat(); err == nil && !r.medium.goesOn {
 		r.spec.MaxBytes -= info.Size()
 	}
 	cause := context.Cause(r.session.alive)
@@ -268,19 +340,25 @@ func (t *take) end(o recording.Outcome, err error) error {
 		reason, again = "full", false
 	}
 	b := r.bay
+	if again && r.medium.goesOn {
+		return errors.Join(err, said(o), errBrokeOff)
+	}
 	b.check(r.session, "record the end of a recording", b.Store.EndRecording(context.WithoutCancel(r.stop), filepath.Base(t.file.Name()), reason, time.Now()))
 	if !again {
 		return nil
 	}
-	return errors.Join(err, errors.New(shorten(o.Error)))
+	return errors.Join(err, said(o), errBrokeOff)
 }
 
-// endRecording completes the recording of a session that has ended.
-func (b *Bay) endRecording(s *session) {
+// errBrokeOff is the error of a recording that is to go on.
+var errBrokeOff = errors.New("broke off")
+
+// endRecordings completes the recordings of a session that has ended.
+func (b *Bay) endRecordings(s *session) {
 	b.mu.Lock()
-	r := s.recorder
+	all := slices.Collect(maps.Values(s.recorders))
 	b.mu.Unlock()
-	if r != nil {
+	for _, r := range all {
 		r.halt()
 		<-r.done
 	}
@@ -297,6 +375,11 @@ func (b *Bay) goOnRecording(ctx context.Context, s *session) {
 		if !x.EndedAt.IsZero() {
 			continue
 		}
+		if media[x.Kind].goesOn {
+			_, err := b.film(s, x.Kind, x.Name, x.Spec)
+			b.check(s, "go on recording", err)
+			continue
+		}
 		end := time.Now()
 		if info, err := b.Captures.Stat(string(s.ID), x.Name); err == nil {
 			end = info.ModTime()
@@ -304,10 +387,54 @@ func (b *Bay) goOnRecording(ctx context.Context, s *session) {
 		}
 		b.check(s, "record the end of a recording", b.Store.EndRecording(ctx, x.Name, "the server was restarted", end))
 		if x.Spec.MaxBytes >= minRecording {
-			_, err := b.film(s, x.Spec)
+			_, err := b.film(s, x.Kind, "", x.Spec)
 			b.check(s, "go on recording", err)
 		}
 	}
+}
+
+// replay records what the pages of a session's browser show, if that is wanted and
+// not done already. Where there is no browser, there is nothing to record.
+func (u *use) replay(want *bool) error {
+	b, s := u.caller.bay, u.session
+	asked := want != nil && *want
+	if !s.has(tool.Browser) || !asked && (want != nil || !b.Replays) {
+		return nil
+	}
+	if b.Captures == nil {
+		return agentbay.Errorf(agentbay.Invalid, "this bay keeps no replays")
+	}
+	err := b.HighWater.room(1, "nothing is recorded")
+	var r *recorder
+	if err == nil {
+		r, err = b.film(s, agentbay.RecordedPages, "", agentbay.RecordingSpec{MaxBytes: min(mostReplay, b.Captures.Most())})
+	}
+	if err == nil {
+		err = r.begin(u.ctx)
+	}
+	switch {
+	case agentbay.CodeOf(err) == agentbay.Conflict:
+		return nil // it is recorded
+	case err != nil && !asked:
+		b.check(s, "record pages", err)
+		return nil
+	case err != nil:
+		return agentbay.Wrap(err, agentbay.Unavailable, "what pages show cannot be recorded: %s", agentbay.MessageOf(err))
+	}
+	return nil
+}
+
+// begin waits until a recorder has something, or has failed.
+func (r *recorder) begin(ctx context.Context) (err error) {
+	select {
+	case err = <-r.begun:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		r.halt()
+	}
+	return err
 }
 
 func (c *caller) StartRecording(ctx context.Context, id agentbay.SessionID, spec agentbay.RecordingSpec) (*agentbay.Recording, error) {
@@ -327,17 +454,11 @@ func (c *caller) startRecording(u *use, spec agentbay.RecordingSpec) (*agentbay.
 	if err := c.bay.HighWater.room(1, "nothing is recorded"); err != nil {
 		return nil, err
 	}
-	r, err := c.bay.film(u.session, spec)
+	r, err := c.bay.film(u.session, agentbay.RecordedScreen, "", spec)
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case err = <-r.begun:
-	case <-u.ctx.Done():
-		err = u.ctx.Err()
-	}
-	if err != nil {
-		r.halt()
+	if err := r.begin(u.ctx); err != nil {
 		return nil, agentbay.Wrap(err, agentbay.Unavailable, "the screen could not be recorded; try again")
 	}
 	return c.lastRecording(u.ctx, u.session.ID)
@@ -349,7 +470,7 @@ func (c *caller) StopRecording(ctx context.Context, id agentbay.SessionID) (*age
 		return nil, err
 	}
 	c.bay.mu.Lock()
-	r := use.session.recorder
+	r := use.session.recorders[agentbay.RecordedScreen]
 	c.bay.mu.Unlock()
 	if r == nil {
 		return nil, use.end(agentbay.Errorf(agentbay.Conflict, "session %s is not being recorded", id))
@@ -369,6 +490,7 @@ func (c *caller) lastRecording(ctx context.Context, id agentbay.SessionID) (*age
 	if err != nil {
 		return nil, err
 	}
+	all = slices.DeleteFunc(all, func(x agentbay.Recording) bool { return x.Kind != agentbay.RecordedScreen })
 	if len(all) == 0 {
 		return nil, agentbay.Errorf(agentbay.Unavailable, "the recording of session %s did not begin; try again", id)
 	}
@@ -396,28 +518,84 @@ func (c *caller) Recordings(ctx context.Context, id agentbay.SessionID) ([]agent
 		if err != nil {
 			continue // it gave way to newer ones, or was kept long enough
 		}
-		if x.EndedAt.IsZero() && !b.isRecording(id, x.Name) { // a server was killed, and the session ended before the next
+		if x.EndedAt.IsZero() && b.recorderOf(id, x.Kind, x.Name) == nil { // a server was killed, and the session ended before the next
 			x.EndedAt, x.Reason = info.ModTime(), "broke off"
 		}
 		all = append(all, agentbay.Recording{
-			Name: x.Name, URL: b.captureURL(id, x.Name), StartedAt: x.StartedAt, EndedAt: x.EndedAt, Reason: x.Reason, Bytes: info.Size(),
+			Name: x.Name, Kind: x.Kind, URL: b.watchURL(id, x), DataURL: b.captureURL(id, x.Name), StartedAt: x.StartedAt, EndedAt: x.EndedAt, Reason: x.Reason, Bytes: info.Size(),
 		})
 	}
 	return all, nil
 }
 
-// isRecording reports whether a file is being written.
-func (b *Bay) isRecording(id agentbay.SessionID, name string) bool {
+// watchURL is the path of a URL under which a recording can be watched.
+func (b *Bay) watchURL(id agentbay.SessionID, x store.Recording) string {
+	if x.Kind == agentbay.RecordedPages {
+		return gate.ReplayPath(b.Secret, b.captureTicket(id, x.Name))
+	}
+	return b.captureURL(id, x.Name)
+}
+
+// recorderOf is what writes a file; nil if nothing does.
+func (b *Bay) recorderOf(id agentbay.SessionID, kind agentbay.RecordingKind, name string) *recorder {
 	b.mu.Lock()
 	var r *recorder
 	if s := b.live[id]; s != nil {
-		r = s.recorder
+		r = s.recorders[kind]
 	}
 	b.mu.Unlock()
 	if r == nil {
-		return false
+		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.name == name
+	if r.name != name {
+		return nil
+	}
+	return r
+}
+
+// A Replay is a recording of pages that is being played.
+type Replay struct {
+	Session agentbay.SessionID
+	File    *os.File
+
+	recorder *recorder // nil if it was over when it was opened
+}
+
+// Grown is closed when there is more of the file, or nil if it is whole.
+func (r *Replay) Grown() <-chan struct{} {
+	if r.recorder == nil {
+		return nil
+	}
+	r.recorder.mu.Lock()
+	defer r.recorder.mu.Unlock()
+	select {
+	case <-r.recorder.done:
+		return nil
+	default:
+		return r.recorder.grown
+	}
+}
+
+// OpenReplay opens what a ticket of a page that plays a replay names. The caller
+// closes its file.
+//
+// Denied: the ticket is not of this bay, or is too old.
+// NotFound: the replay is not kept any more.
+func (b *Bay) OpenReplay(ticket string) (*Replay, error) {
+	t, ok := gate.OpenFileTicket(ticket, b.Secret)
+	if !ok || t.Write || path.Ext(t.Path) != media[agentbay.RecordedPages].suffix {
+		return nil, agentbay.Errorf(agentbay.Denied, "this link was not made by this server, or was changed; ask for a new one")
+	}
+	if !time.Now().Before(t.Expires) {
+		return nil, agentbay.Errorf(agentbay.Denied, "this link expired at %s; ask for a new one", t.Expires.UTC().Format(time.RFC3339))
+	}
+	id := agentbay.SessionID(t.Context)
+	r := b.recorderOf(id, agentbay.RecordedPages, t.Path) // before the file is looked at, which may be whole then
+	f, err := b.Captures.Open(t.Context, t.Path)
+	if err != nil {
+		return nil, err
+	}
+	return &Replay{id, f, r}, nil
 }

@@ -43,7 +43,7 @@ type session struct {
 	idle      *time.Timer   // see idle.go
 	humanAt   time.Time     // when a person last did something; guarded by Bay.mu
 	desk      *control.Desk // see takeover.go; guarded by Bay.mu
-	recorder  *recorder     // see record.go; nil unless the screen is recorded; guarded by Bay.mu
+	recorders recorders     // see record.go; guarded by Bay.mu
 	pageTasks []*pageTask   // see operate.go, oldest first; guarded by Bay.mu
 	calls     int           // in flight; guarded by Bay.mu
 	saved     time.Time     // the ActiveAt the store has; guarded by Bay.mu
@@ -163,7 +163,7 @@ const releaseTimeout = time.Minute
 // holds, and then lets go of its record.
 // What fails is logged and left to the next sweep.
 func (b *Bay) release(s *session) {
-	b.endRecording(s)
+	b.endRecordings(s)
 	s.guest.CloseIdle()
 	if err := b.saveAll(s); err != nil {
 		b.repeat(s, err, true)

@@ -92,6 +92,18 @@ func (s *Store) Create(session, kind, suffix string) (*os.File, error) {
 	return f, nil
 }
 
+// Append opens a capture that Create made, to be written further.
+func (s *Store) Append(session, name string) (*os.File, error) {
+	if !sessionForm.MatchString(session) || !nameForm.MatchString(name) {
+		return nil, agentbay.Errorf(agentbay.Invalid, "%q is no name of a capture", session+"/"+name)
+	}
+	f, err := os.OpenFile(filepath.Join(s.Dir, session, name), os.O_RDWR, 0)
+	if err != nil {
+		return nil, kept(err)
+	}
+	return f, nil
+}
+
 // place makes a name for a capture, and the directory where it belongs.
 func (s *Store) place(session, kind, suffix string) (dir, name string, err error) {
 	name = kind + "-" + time.Now().UTC().Format("20060102-150405") + "-" + strings.ToLower(rand.Text()[:8]) + suffix

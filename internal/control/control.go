@@ -54,7 +54,7 @@ type Desk struct {
 	since   time.Time        // when they took it; guarded by mu
 	help    []agentbay.Help  // newest last; guarded by mu
 	asked   int              // requests so far; guarded by mu
-	filmed  bool             // the screen is recorded; guarded by mu
+	filmed  bool             // it is recorded; guarded by mu
 	over    error            // why the session has ended; guarded by mu
 	changed chan struct{}    // closed when something of this changes; guarded by mu
 }
@@ -66,7 +66,7 @@ type seat struct {
 	leaving     *time.Timer // ends their control; nil unless they have it and are gone
 }
 
-// SetRecorded says whether the screen is being recorded, which viewers are told.
+// SetRecorded says whether the screen or its pages are being recorded, which viewers are told.
 func (d *Desk) SetRecorded(on bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -338,7 +338,7 @@ type State struct {
 	Holder  string // ID of who has control; empty if nobody has
 	Since   time.Time
 	Help    []agentbay.Help
-	Filmed  bool  // the screen is recorded
+	Filmed  bool  // it is recorded
 	Over    error // why the session has ended
 }
 

@@ -101,6 +101,23 @@ func FilePath(secret []byte, t FileTicket) string {
 	return filePrefix + t.Sign(secret) + "/" + url.PathEscape(path.Base(t.Path))
 }
 
+// replayPrefix is where pages that play replays begin.
+const replayPrefix = "/replay/"
+
+// ReplayPath is the path of the page that plays the file of a ticket to read. What
+// follows it are parts of the page.
+func ReplayPath(secret []byte, t FileTicket) string { return replayPrefix + t.Sign(secret) + "/" }
+
+// IsReplayPath reports whether a path is one of such a page.
+func IsReplayPath(path string) bool { return strings.HasPrefix(path, replayPrefix) }
+
+// CutReplayPath takes such a path apart; ok says whether it is one.
+func CutReplayPath(path string) (ticket, part string, ok bool) {
+	rest, found := strings.CutPrefix(path, replayPrefix)
+	ticket, part, slash := strings.Cut(rest, "/")
+	return ticket, part, found && slash && ticket != ""
+}
+
 // IsFilePath reports whether a path is one of a URL of a file.
 func IsFilePath(path string) bool { return strings.HasPrefix(path, filePrefix) }
 

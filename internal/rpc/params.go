@@ -89,6 +89,12 @@ func decodeParam(field reflect.Value, name, text string) error {
 			return agentbay.Errorf(agentbay.Invalid, "parameter %s must be true or false", name)
 		}
 		field.SetBool(b)
+	case reflect.Pointer:
+		if field.Type().Elem().Kind() != reflect.Bool {
+			return decodeJSON(field, name, text)
+		}
+		field.Set(reflect.New(field.Type().Elem())) // there is a difference between false and nothing
+		return decodeParam(field.Elem(), name, text)
 	case reflect.Int:
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
@@ -96,9 +102,14 @@ func decodeParam(field reflect.Value, name, text string) error {
 		}
 		field.SetInt(n)
 	default:
-		if err := json.Unmarshal([]byte(text), field.Addr().Interface()); err != nil {
-			return agentbay.Wrap(err, agentbay.Invalid, "parameter %s is not the JSON it should be: %s", name, jsonProblem(err))
-		}
+		return decodeJSON(field, name, text)
+	}
+	return nil
+}
+
+func decodeJSON(field reflect.Value, name, text string) error {
+	if err := json.Unmarshal([]byte(text), field.Addr().Interface()); err != nil {
+		return agentbay.Wrap(err, agentbay.Invalid, "parameter %s is not the JSON it should be: %s", name, jsonProblem(err))
 	}
 	return nil
 }

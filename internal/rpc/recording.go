@@ -28,8 +28,13 @@ func (c *call) recording(r *agentbay.Recording, err error) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	r.URL = c.origin.complete(r.URL)
+	c.completeRecording(r)
 	return answer{data: r}, nil
+}
+
+// completeRecording makes its links whole.
+func (c *call) completeRecording(r *agentbay.Recording) {
+	r.URL, r.DataURL = c.origin.complete(r.URL), c.origin.complete(r.DataURL)
 }
 
 func listRecordings(ctx context.Context, c *call, p sessionParams) (answer, error) {
@@ -38,7 +43,7 @@ func listRecordings(ctx context.Context, c *call, p sessionParams) (answer, erro
 		return answer{}, err
 	}
 	for i := range all {
-		all[i].URL = c.origin.complete(all[i].URL)
+		c.completeRecording(&all[i])
 	}
 	return answer{data: all}, nil
 }

@@ -58,6 +58,8 @@ type createParams struct {
 	OnTakeOver string                  `param:"OnTakeOver"` // our own: refuse or wait
 	Record     *agentbay.RecordingSpec `param:"Record"`     // our own: record the screen from the start
 
+	Replay *bool `param:"EnableRecord"`
+
 	// What this release cannot give is refused, not dropped.
 	ContextID string `param:"ContextId"`
 	Policy    string `param:"McpPolicyId"`
@@ -96,6 +98,7 @@ func (c *call) create(ctx context.Context, p createParams) (*agentbay.SessionInf
 		Contexts:    mounts,
 		OnTakeOver:  agentbay.TakeOver(p.OnTakeOver),
 		Record:      p.Record,
+		Replay:      p.Replay,
 		SDK:         p.Statistics,
 	})
 	if agentbay.CodeOf(err) == agentbay.NotFound {

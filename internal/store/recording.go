@@ -10,6 +10,7 @@ import (
 // A Recording is one file of a recorded screen.
 type Recording struct {
 	Name      string // of the capture
+	Kind      agentbay.RecordingKind
 	Spec      agentbay.RecordingSpec
 	StartedAt time.Time
 	EndedAt   time.Time // zero until its end is recorded
@@ -18,8 +19,8 @@ type Recording struct {
 
 // AddRecording records that a recording has begun.
 func (s *Store) AddRecording(ctx context.Context, id agentbay.SessionID, r Recording) error {
-	_, err := s.exec(ctx, "INSERT INTO recordings (session_id, name, frame_rate, max_bytes, started_at, ended_at, reason) VALUES (?, ?, ?, ?, ?, 0, '')",
-		id, r.Name, r.Spec.FrameRate, r.Spec.MaxBytes, nanos(r.StartedAt))
+	_, err := s.exec(ctx, "INSERT INTO recordings (session_id, name, kind, frame_rate, max_bytes, started_at, ended_at, reason) VALUES (?, ?, ?, ?, ?, ?, 0, '')",
+		id, r.Name, r.Kind, r.Spec.FrameRate, r.Spec.MaxBytes, nanos(r.StartedAt))
 	return err
 }
 
@@ -31,14 +32,14 @@ func (s *Store) EndRecording(ctx context.Context, name, reason string, at time.T
 
 // Recordings returns the last of a session's, oldest first.
 func (s *Store) Recordings(ctx context.Context, id agentbay.SessionID, most int) ([]Recording, error) {
-	rows, err := s.db.Read.QueryContext(ctx, "SELECT name, frame_rate, max_bytes, started_at, ended_at, reason FROM "+
+	rows, err := s.db.Read.QueryContext(ctx, "SELECT name, kind, frame_rate, max_bytes, started_at, ended_at, reason FROM "+
 		"(SELECT * FROM recordings WHERE session_id = ? ORDER BY seq DESC LIMIT ?) ORDER BY seq", id, most)
 	if err != nil {
 		return nil, err
 	}
 	return collect(rows, func(r row) (x Recording, err error) {
 		var started, ended int64
-		err = r.Scan(&x.Name, &x.Spec.FrameRate, &x.Spec.MaxBytes, &started, &ended, &x.Reason)
+		err = r.Scan(&x.Name, &x.Kind, &x.Spec.FrameRate, &x.Spec.MaxBytes, &started, &ended, &x.Reason)
 		x.StartedAt, x.EndedAt = moment(started), moment(ended)
 		return x, err
 	})

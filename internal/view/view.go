@@ -7,6 +7,8 @@
 //	/view/SESSION/TOKEN/screen      a WebSocket that carries RFB
 //	/view/SESSION/TOKEN/control     a WebSocket for who is in control, in JSON
 //
+// It has another page, which plays what a session's browser showed (replay.go).
+//
 // The token says whether its holder may act or only watch. What a viewer sends is
 // parsed here, message by message: nothing of who may not act reaches the screen.
 package view
@@ -36,6 +38,12 @@ type Bay interface {
 	// NotFound: there is no such session, or it has ended.
 	// Denied: that is no token of its pages, or was revoked.
 	View(ctx context.Context, id agentbay.SessionID, token string) (*Screen, error)
+
+	// OpenReplay opens the replay that a ticket names.
+	//
+	// Denied: the ticket is not of this bay, or is too old.
+	// NotFound: the replay is not kept any more.
+	OpenReplay(ticket string) (Replay, error)
 }
 
 // A Screen is a session as one page sees it.
@@ -86,10 +94,15 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.open()
 	id, start := gate.NewRequestID(), time.Now()
 	session, token, part, ok := gate.CutViewPath(r.URL.Path)
+	ticket, replayPart, isReplay := gate.CutReplayPath(r.URL.Path)
 	err := error(agentbay.Errorf(agentbay.NotFound, "not found: the page of a session looks like /view/SESSION/TOKEN/"))
-	if ok {
+	switch {
+	case ok:
 		err = d.serve(w, r, agentbay.SessionID(session), token, part)
-	} else {
+	case isReplay:
+		part = replayPart
+		err = d.serveReplay(w, r, ticket, part)
+	default:
 		refuse(w, err)
 	}
 	log := d.Log
@@ -125,9 +138,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, session agentbay.Se
 	case "control":
 		return d.serveControl(w, r, session, s)
 	}
-	err = agentbay.Errorf(agentbay.NotFound, "there is no such part of the page")
-	refuse(w, err)
-	return err
+	return noPart(w)
 }
 
 // harden says what a browser may do with the page: it may be framed, but runs
@@ -147,15 +158,24 @@ func file(w http.ResponseWriter, r *http.Request, from embed.FS, name string) er
 	}
 	b, err := from.ReadFile(name)
 	if err != nil {
-		err = agentbay.Errorf(agentbay.NotFound, "there is no such part of the page")
-		refuse(w, err)
-		return err
+		return noPart(w)
 	}
+	return send(w, name, b)
+}
+
+func noPart(w http.ResponseWriter) error {
+	err := agentbay.Errorf(agentbay.NotFound, "there is no such part of the page")
+	refuse(w, err)
+	return err
+}
+
+// send sends a part of a page that was read.
+func send(w http.ResponseWriter, name string, b []byte) error {
 	w.Header().Set("Content-Type", types[path.Ext(name)])
 	if w.Header().Get("Cache-Control") == "" {
 		w.Header().Set("Cache-Control", "private, max-age=300")
 	}
-	_, err = w.Write(b)
+	_, err := w.Write(b)
 	return err
 }
 

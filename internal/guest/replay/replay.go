@@ -111,7 +111,7 @@ func (r *Recorder) Opened(ctx context.Context, address string, hidden bool) erro
 // begin begins to record, if that has not begun.
 func (r *Recorder) begin(ctx context.Context, max int64) (*tape, error) {
 	if !rrweb.Complete() {
-		return nil, errors.New("agentbay-guest was built without rrweb, which records pages; scripts/build gets it where npm or python3-venv is installed")
+		return nil, errors.New("the guest was built without rrweb; install npm or python3-venv, and run scripts/build")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

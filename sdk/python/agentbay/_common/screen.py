@@ -26,10 +26,12 @@ class RecordingSpec:
 
 @dataclass
 class Recording:
-    """A video of a session's screen, an MP4 without sound.
+    """A video of a session's screen, an MP4 without sound, or a replay of its browser's pages.
 
-    url needs no key and is good for as long as the video is kept, a day after
-    the session unless the bay is set up otherwise. ended_at is None while the
+    kind is "screen" or "pages". url is the video, or a page that plays the replay;
+    data_url is the file itself, the video or the replay's lines of JSON. Both need no
+    key and are good for as long as it is kept, a day after the session unless the bay
+    is set up otherwise. ended_at is None while the
     recording goes on; what there is of it can be watched. reason says why it
     ended: "stopped", "full", "the session ended", or what went wrong.
     """
@@ -40,6 +42,8 @@ class Recording:
     ended_at: datetime | None
     reason: str
     size: int
+    kind: str = "screen"
+    data_url: str = ""
 
 
 @dataclass
@@ -138,6 +142,8 @@ def parse_recording(data: Any) -> Recording | None:
         ended_at=parse_time(data.get("EndedAt")),
         reason=str(data.get("Reason") or ""),
         size=int(data.get("Bytes") or 0),
+        kind=str(data.get("Kind") or ""),
+        data_url=str(data.get("DataURL") or ""),
     )
 
 
