@@ -13,6 +13,8 @@ from agentbay import AgentBay, CreateSessionParams, RecordingSpec, Session
 
 RECORDING = {
     "Name": "recording-1.mp4",
+    "Kind": "screen",
+    "DataURL": "https://bay/objects/x",
     "URL": "https://bay/objects/x",
     "StartedAt": "2026-01-02T03:04:05.123456789Z",
     "EndedAt": "0001-01-01T00:00:00Z",
