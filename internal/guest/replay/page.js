@@ -32,6 +32,6 @@ record({
 	checkoutEveryNms: 60000, // so that who seeks waits for a minute of events at most
 	maskInputOptions: { password: true },
 	slimDOMOptions: { script: true, comment: true, headFavicon: true, headMetaRobots: true, headMetaVerification: true },
-	sampling: { scroll: 100, media: 800, input: "last" },
+	sampling: { scroll: 100, media: 800 },
 	errorHandler: () => true, // the page goes on, whatever cannot be recorded
 });
