@@ -41,12 +41,13 @@ type keyView struct {
 	Disabled    bool      `json:"disabled"`
 	MaxSessions int       `json:"max_sessions,omitempty"`
 	MaxStorage  int64     `json:"max_storage,omitempty"`
+	MaxTokens   int64     `json:"max_tokens,omitempty"`
 	CreatedAt   time.Time `json:"created_at"`
 	UsedAt      time.Time `json:"used_at,omitzero"`
 }
 
 func keyViewOf(k store.Key) keyView {
-	return keyView{k.ID, k.Name, k.Visible, k.Disabled, k.MaxSessions, k.MaxStorage, k.CreatedAt, k.UsedAt}
+	return keyView{k.ID, k.Name, k.Visible, k.Disabled, k.MaxSessions, k.MaxStorage, k.MaxTokens, k.CreatedAt, k.UsedAt}
 }
 
 func (a *app) keyCreate() *cobra.Command {
@@ -71,19 +72,20 @@ func (a *app) keyCreate() *cobra.Command {
 	}
 	c.Flags().IntVar(&quota.MaxSessions, "session-quota", 0, "how many sessions it may have at once (default what the server allows)")
 	c.Flags().Var((*byteSize)(&quota.MaxStorage), "max-storage", "how much its contexts may hold, such as 10GB (default what the server allows)")
+	c.Flags().Int64Var(&quota.MaxTokens, "max-tokens", 0, "how many tokens of the bay's model it may use a day, both ways (default what the server allows)")
 	return c
 }
 
 // newKey makes a key with the limits of quota and returns its secret, which is
 // kept nowhere.
 func newKey(ctx context.Context, s *store.Store, name string, quota store.Key) (secret string, k store.Key, err error) {
-	if strings.TrimSpace(name) == "" || len(name) > 128 || quota.MaxSessions < 0 {
+	if strings.TrimSpace(name) == "" || len(name) > 128 || quota.MaxSessions < 0 || quota.MaxTokens < 0 {
 		return "", k, agentbay.Errorf(agentbay.Invalid, "a key has a name of 1 to 128 bytes and a quota of at least 0")
 	}
 	secret = gate.NewKey()
 	k = store.Key{
 		ID: gate.NewKeyID(), Name: name, Hash: gate.Hash(secret), Visible: gate.Visible(secret),
-		MaxSessions: quota.MaxSessions, MaxStorage: quota.MaxStorage, CreatedAt: time.Now(),
+		MaxSessions: quota.MaxSessions, MaxStorage: quota.MaxStorage, MaxTokens: quota.MaxTokens, CreatedAt: time.Now(),
 	}
 	return secret, k, s.AddKey(ctx, k)
 }

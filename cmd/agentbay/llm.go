@@ -12,15 +12,17 @@ import (
 
 // llmOptions are the flags of a server about the model that works on pages.
 type llmOptions struct {
-	url, model string
-	atOnce     int
-	maxTokens  int64
+	url, model      string
+	atOnce          int
+	maxTokens       int64
+	maxTokensPerKey int64 // a day
 }
 
 func (o *llmOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.url, "llm-url", "", "base URL of an OpenAI-compatible API whose model works on pages of browsers (act, observe, extract, tasks), such as https://api.openai.com/v1; its key is "+llmKey+" in the environment")
 	f.StringVar(&o.model, "llm-model", "", "name of the model there")
 	f.IntVar(&o.atOnce, "llm-at-once", 8, "answers of the model that are asked for at once")
+	f.Int64Var(&o.maxTokensPerKey, "llm-max-tokens-per-key", 0, "tokens that a key without a limit of its own may use a day, both ways; 0 means no limit")
 	f.Int64Var(&o.maxTokens, "llm-max-tokens", operator.DefaultMaxTokens, "tokens that one task may use, both ways")
 }
 
@@ -31,6 +33,9 @@ const llmKey = "AGENTBAY_LLM_KEY"
 func (o *llmOptions) check() error {
 	if (o.url == "") != (o.model == "") {
 		return agentbay.Errorf(agentbay.Invalid, "--llm-url and --llm-model belong together")
+	}
+	if o.maxTokensPerKey < 0 {
+		return agentbay.Errorf(agentbay.Invalid, "--llm-max-tokens-per-key is not below 0")
 	}
 	if o.atOnce < 1 || o.maxTokens < 1 {
 		return agentbay.Errorf(agentbay.Invalid, "--llm-at-once and --llm-max-tokens are above 0")

@@ -79,6 +79,8 @@ type Bay struct {
 	Screens  map[string]string // sizes of screens, such as "1280x800", of images by name; else the image's
 	Links    map[string]bool   // whether sessions of an image have a link, by the image's name; else the image's
 
+	MaxTokensPerKey int64 // of the model in a day, both ways, for keys that do not say; 0 means no limit
+
 	Operator *operator.Operator // works on pages of browsers; nil means that there is no model to do that
 
 	Warm map[string]int // how many sessions of an image to keep booted for who comes next

@@ -30,16 +30,14 @@ func (b *Bay) execute(args json.RawMessage) (work, *float64, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if b.Operator == nil {
-		return nil, nil, errNoModel
-	}
 	limit := executePatience.Seconds()
-	return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
-		out, err := b.Operator.Act(ctx, page, operator.ActIn{
+	do, err := b.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
+		out, err := model.Act(ctx, page, operator.ActIn{
 			Action: in.Task, Vision: in.Vision, Whole: in.Full, Schema: in.Schema, Turns: executeTurns, Told: page.took, Help: page.patience(in.Help),
 		})
 		return out, out.Usage, err
-	}, &limit, nil
+	})
+	return do, &limit, err
 }
 
 // took remembers what was done last for the task.

@@ -1,6 +1,7 @@
 package bay
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -251,13 +252,11 @@ func (b *Bay) act(args json.RawMessage) (work, *float64, error) {
 			return out, out.Usage, err
 		}, in.Timeout, nil
 	}
-	if b.Operator == nil {
-		return nil, nil, errNoModel
-	}
-	return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
-		out, err := b.Operator.Act(ctx, page, operator.ActIn{Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision, Help: page.patience(in.Help)})
+	do, err := b.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
+		out, err := model.Act(ctx, page, operator.ActIn{Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision, Help: page.patience(in.Help)})
 		return out, out.Usage, err
-	}, in.Timeout, nil
+	})
+	return do, in.Timeout, err
 }
 
 // observe reads the arguments of a search.
@@ -266,13 +265,11 @@ func (b *Bay) observe(args json.RawMessage) (work, *float64, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if b.Operator == nil {
-		return nil, nil, errNoModel
-	}
-	return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
-		found, used, err := b.Operator.Observe(ctx, page, operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision})
+	do, err := b.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
+		found, used, err := model.Observe(ctx, page, operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision})
 		return found, used, err
-	}, in.Timeout, nil
+	})
+	return do, in.Timeout, err
 }
 
 // extract reads the arguments of a reading.
@@ -281,22 +278,53 @@ func (b *Bay) extract(args json.RawMessage) (work, *float64, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if b.Operator == nil {
-		return nil, nil, errNoModel
-	}
-	return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
-		read, used, err := b.Operator.Extract(ctx, page, operator.ExtractIn{
+	do, err := b.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
+		read, used, err := model.Extract(ctx, page, operator.ExtractIn{
 			SearchIn: operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision},
 			Schema:   in.Schema, Pages: in.Pages,
 		})
 		return read, used, err
-	}, in.Timeout, nil
+	})
+	return do, in.Timeout, err
 }
 
 // A bayPage is a page of a session, on which a task works.
 type bayPage struct {
 	use  *use
 	task *pageTask
+}
+
+// withModel is work that needs the bay's model.
+func (b *Bay) withModel(do func(context.Context, *operator.Operator, bayPage) (any, operator.Usage, error)) (work, error) {
+	if b.Operator == nil {
+		return nil, errNoModel
+	}
+	return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
+		model, err := page.model(ctx)
+		if err != nil {
+			return nil, operator.Usage{}, err
+		}
+		return do(ctx, model, page)
+	}, nil
+}
+
+// model is what works on the page, with as many tokens as the key has left today.
+func (p bayPage) model(ctx context.Context) (*operator.Operator, error) {
+	b, key := p.use.caller.bay, p.use.caller.key
+	o := *b.Operator
+	limit := cmp.Or(key.MaxTokens, b.MaxTokensPerKey)
+	if limit == 0 {
+		return &o, nil
+	}
+	used, err := b.Store.TokensUsed(ctx, key.ID, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if used >= limit {
+		return nil, fmt.Errorf("this API key has used %d tokens of the model today, and may use %d a day; the next day begins at 00:00 UTC", used, limit)
+	}
+	o.MaxTokens = min(cmp.Or(o.MaxTokens, operator.DefaultMaxTokens), limit-used)
+	return &o, nil
 }
 
 var _ operator.Page = bayPage{}

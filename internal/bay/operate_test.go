@@ -15,6 +15,7 @@ import (
 	"github.com/agentbay/agentbay/internal/image"
 	"github.com/agentbay/agentbay/internal/operator"
 	"github.com/agentbay/agentbay/internal/runtime/fake"
+	"github.com/agentbay/agentbay/internal/store"
 	"github.com/agentbay/agentbay/tool"
 )
 
@@ -285,5 +286,30 @@ func TestWhatAKeyHasUsedIsCounted(t *testing.T) {
 	must(t, err)
 	if len(all) != 1 || all[0].Session != id || all[0].Requests != 2 {
 		t.Errorf("%+v", all)
+	}
+}
+
+func TestAKeyHasATokenLimitADay(t *testing.T) {
+	b := baytest.New(t, withPage(func(string) string { return `{"done": true, "success": true, "message": "x"}` }))
+	b.MaxTokensPerKey = 1000
+	s := b.Service(t, "mine")
+	id := create(t, s, agentbay.SessionSpec{})
+	k, err := b.Store.Key(t.Context(), "mine")
+	must(t, err)
+	count := func(tokens int64, at time.Time) {
+		must(t, b.Store.AddUsage(t.Context(), k.ID, store.Usage{Session: id, Requests: 1, TokensIn: tokens}, at))
+	}
+	count(5000, time.Now().Add(-24*time.Hour)) // of the day before
+	count(999, time.Now())
+	if out, _ := do(t, s, id, tool.Act.Name, `{"action": "x"}`); strings.Contains(out, "this API key has used") {
+		t.Errorf("with a token left: %s", out)
+	}
+	count(1000, time.Now())
+	if out, _ := do(t, s, id, tool.Act.Name, `{"action": "x"}`); !strings.Contains(out, "may use 1000 a day") {
+		t.Errorf("with none left: %s", out)
+	}
+	other := b.Service(t, "theirs")
+	if out, _ := do(t, other, create(t, other, agentbay.SessionSpec{}), tool.Act.Name, `{"action": "x"}`); strings.Contains(out, "this API key has used") {
+		t.Errorf("another key: %s", out)
 	}
 }

@@ -20,19 +20,20 @@ type Key struct {
 	Visible     string // its first characters
 	MaxSessions int    // how many sessions it may have at once; 0 means the server's default
 	MaxStorage  int64  // how many bytes its contexts may hold; 0 means the server's default
+	MaxTokens   int64  // how many tokens of the model it may use in a day; 0 means the server's default
 	CreatedAt   time.Time
 	UsedAt      time.Time // zero if never; exact to a minute
 	Disabled    bool
 }
 
-const keyColumns = "id, name, hash, visible, max_sessions, max_storage, created_at, used_at, disabled"
+const keyColumns = "id, name, hash, visible, max_sessions, max_storage, max_tokens, created_at, used_at, disabled"
 
 // AddKey adds a key.
 //
 // Conflict: there is one of that name.
 func (s *Store) AddKey(ctx context.Context, k Key) error {
-	_, err := s.exec(ctx, "INSERT INTO api_keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-		k.ID, k.Name, k.Hash, k.Visible, k.MaxSessions, k.MaxStorage, nanos(k.CreatedAt), nanos(k.UsedAt), k.Disabled)
+	_, err := s.exec(ctx, "INSERT INTO api_keys ("+keyColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		k.ID, k.Name, k.Hash, k.Visible, k.MaxSessions, k.MaxStorage, k.MaxTokens, nanos(k.CreatedAt), nanos(k.UsedAt), k.Disabled)
 	if isDuplicate(err) {
 		return agentbay.Errorf(agentbay.Conflict, "there is an API key named %q already; choose another name", k.Name)
 	}
@@ -121,7 +122,7 @@ type row interface{ Scan(...any) error }
 
 func scanKey(r row) (k Key, err error) {
 	var created, used int64
-	err = r.Scan(&k.ID, &k.Name, &k.Hash, &k.Visible, &k.MaxSessions, &k.MaxStorage, &created, &used, &k.Disabled)
+	err = r.Scan(&k.ID, &k.Name, &k.Hash, &k.Visible, &k.MaxSessions, &k.MaxStorage, &k.MaxTokens, &created, &used, &k.Disabled)
 	k.CreatedAt, k.UsedAt = moment(created), moment(used)
 	return k, err
 }

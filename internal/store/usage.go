@@ -38,3 +38,10 @@ func (s *Store) Usage(ctx context.Context, key string) ([]Usage, error) {
 		return u, r.Scan(&u.Session, &u.Day, &u.Requests, &u.TokensIn, &u.TokensOut)
 	})
 }
+
+// TokensUsed returns how many tokens a key has used of the model, both ways, in the
+// day of a time.
+func (s *Store) TokensUsed(ctx context.Context, key string, at time.Time) (n int64, err error) {
+	return n, s.db.Read.QueryRowContext(ctx, "SELECT coalesce(sum(tokens_in + tokens_out), 0) FROM model_usage WHERE key_id = ? AND day = ?",
+		key, at.UTC().Format(time.DateOnly)).Scan(&n)
+}
