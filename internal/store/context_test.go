@@ -526,7 +526,7 @@ func TestSecretStaysTheSame(t *testing.T) {
 
 func TestKeyKeepsItsQuotas(t *testing.T) {
 	s := open(t, Memory)
-	want := Key{ID: "ak-1", Name: "one", Hash: "h1", MaxSessions: 3, MaxStorage: 1 << 40, CreatedAt: time.Unix(1, 0).UTC()}
+	want := Key{ID: "ak-1", Name: "one", Hash: "h1", MaxSessions: 3, MaxStorage: 1 << 40, MaxTokens: 1 << 41, CreatedAt: time.Unix(1, 0).UTC()}
 	must(t, s.AddKey(t.Context(), want))
 	if got, err := s.Key(t.Context(), "one"); err != nil || got != want {
 		t.Errorf("Key: %+v, %v; want %+v", got, err, want)
@@ -541,7 +541,7 @@ func TestOldStoreIsBroughtUpToDate(t *testing.T) {
 		_, err := s.exec(ctx, "DROP TABLE "+table)
 		must(t, err)
 	}
-	for _, column := range []string{"api_keys DROP COLUMN max_storage", "sessions DROP COLUMN view_round", "sessions DROP COLUMN waits"} {
+	for _, column := range []string{"api_keys DROP COLUMN max_storage", "api_keys DROP COLUMN max_tokens", "sessions DROP COLUMN view_round", "sessions DROP COLUMN waits"} {
 		_, err := s.exec(ctx, "ALTER TABLE "+column)
 		must(t, err)
 	}
