@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -40,7 +39,6 @@ const (
 	maxFrameRate     = 30
 	defaultRecording = 512 << 20
 	minRecording     = 1 << 20
-	mostReplay       = 256 << 20
 )
 
 // A medium is how something of a session is recorded.
@@ -154,8 +152,8 @@ func (r *recorder) over() {
 	desk.SetRecorded(others)
 	r.halt()
 	r.bay.check(r.session, "bound captures", r.bay.Captures.Bound(string(r.session.ID)))
-	r.more()
 	close(r.done)
+	r.more() // after that, so that who is told knows that the file is whole
 }
 
 // more tells who reads the file that there is more of it, or that it is whole.
@@ -393,37 +391,6 @@ func (b *Bay) goOnRecording(ctx context.Context, s *session) {
 	}
 }
 
-// replay records what the pages of a session's browser show, if that is wanted and
-// not done already. Where there is no browser, there is nothing to record.
-func (u *use) replay(want *bool) error {
-	b, s := u.caller.bay, u.session
-	asked := want != nil && *want
-	if !s.has(tool.Browser) || !asked && (want != nil || !b.Replays) {
-		return nil
-	}
-	if b.Captures == nil {
-		return agentbay.Errorf(agentbay.Invalid, "this bay keeps no replays")
-	}
-	err := b.HighWater.room(1, "nothing is recorded")
-	var r *recorder
-	if err == nil {
-		r, err = b.film(s, agentbay.RecordedPages, "", agentbay.RecordingSpec{MaxBytes: min(mostReplay, b.Captures.Most())})
-	}
-	if err == nil {
-		err = r.begin(u.ctx)
-	}
-	switch {
-	case agentbay.CodeOf(err) == agentbay.Conflict:
-		return nil // it is recorded
-	case err != nil && !asked:
-		b.check(s, "record pages", err)
-		return nil
-	case err != nil:
-		return agentbay.Wrap(err, agentbay.Unavailable, "what pages show cannot be recorded: %s", agentbay.MessageOf(err))
-	}
-	return nil
-}
-
 // begin waits until a recorder has something, or has failed.
 func (r *recorder) begin(ctx context.Context) (err error) {
 	select {
@@ -553,49 +520,4 @@ func (b *Bay) recorderOf(id agentbay.SessionID, kind agentbay.RecordingKind, nam
 		return nil
 	}
 	return r
-}
-
-// A Replay is a recording of pages that is being played.
-type Replay struct {
-	Session agentbay.SessionID
-	File    *os.File
-
-	recorder *recorder // nil if it was over when it was opened
-}
-
-// Grown is closed when there is more of the file, or nil if it is whole.
-func (r *Replay) Grown() <-chan struct{} {
-	if r.recorder == nil {
-		return nil
-	}
-	r.recorder.mu.Lock()
-	defer r.recorder.mu.Unlock()
-	select {
-	case <-r.recorder.done:
-		return nil
-	default:
-		return r.recorder.grown
-	}
-}
-
-// OpenReplay opens what a ticket of a page that plays a replay names. The caller
-// closes its file.
-//
-// Denied: the ticket is not of this bay, or is too old.
-// NotFound: the replay is not kept any more.
-func (b *Bay) OpenReplay(ticket string) (*Replay, error) {
-	t, ok := gate.OpenFileTicket(ticket, b.Secret)
-	if !ok || t.Write || path.Ext(t.Path) != media[agentbay.RecordedPages].suffix {
-		return nil, agentbay.Errorf(agentbay.Denied, "this link was not made by this server, or was changed; ask for a new one")
-	}
-	if !time.Now().Before(t.Expires) {
-		return nil, agentbay.Errorf(agentbay.Denied, "this link expired at %s; ask for a new one", t.Expires.UTC().Format(time.RFC3339))
-	}
-	id := agentbay.SessionID(t.Context)
-	r := b.recorderOf(id, agentbay.RecordedPages, t.Path) // before the file is looked at, which may be whole then
-	f, err := b.Captures.Open(t.Context, t.Path)
-	if err != nil {
-		return nil, err
-	}
-	return &Replay{id, f, r}, nil
 }
