@@ -1,0 +1,6 @@
+//go:build !linux
+
+package browser
+
+// guard has nothing to do: gVisor's sessions are Linux.
+func (p *process) guard(proc string) {}
