@@ -80,6 +80,9 @@ func (b *Bay) OpenReplay(ticket string) (*Replay, error) {
 	if !time.Now().Before(t.Expires) {
 		return nil, agentbay.Errorf(agentbay.Denied, "this link expired at %s; ask for a new one", t.Expires.UTC().Format(time.RFC3339))
 	}
+	if b.Captures == nil {
+		return nil, agentbay.Errorf(agentbay.NotFound, "this bay keeps no replays")
+	}
 	id := agentbay.SessionID(t.Context)
 	r := b.recorderOf(id, agentbay.RecordedPages, t.Path) // before the file is looked at, which may be whole then
 	f, err := b.Captures.Open(t.Context, t.Path)

@@ -2,9 +2,15 @@ package browser
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/agentbay/agentbay/tool"
 )
 
 // A table is a directory such as /proc, with some processes.
@@ -52,5 +58,29 @@ func TestMemoryIsRead(t *testing.T) {
 		if _, _, err := memory(table(t, odd, nil)); err == nil {
 			t.Errorf("%q says how much memory there is", odd)
 		}
+	}
+}
+
+func TestAPageThatCrashesWhileItLoadsIsToldOf(t *testing.T) {
+	b := newBrowser(t)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/dies" {
+			fmt.Fprint(w, "<!doctype html><title>Dies</title><script src=/dies></script>")
+			return
+		}
+		for {
+			pid := largest("/proc", b.running.cmd.Process.Pid)
+			if pid == 0 {
+				return
+			}
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}))
+	defer srv.Close()
+	if _, failure := call(t, b, tool.OpenBrowser, tool.BrowserIn{CmdArgs: headless}); failure != "" {
+		t.Fatal(failure)
+	}
+	if text, failure := goTo(t, b, srv.URL); !strings.Contains(failure, "has crashed") {
+		t.Errorf("%q, %q", text, failure)
 	}
 }

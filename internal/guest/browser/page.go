@@ -270,6 +270,16 @@ func (p *page) open(ctx context.Context, address string) (loaded bool, err error
 			}
 		}
 	})()
+	crashed := make(chan struct{}, 1)
+	defer p.On("Inspector.targetCrashed", func(json.RawMessage) {
+		select {
+		case crashed <- struct{}{}:
+		default: // that is known
+		}
+	})()
+	if err := p.Tell(ctx, "Inspector.enable", nil); err != nil {
+		return false, err
+	}
 	if err := p.Tell(ctx, "Page.setLifecycleEventsEnabled", map[string]any{"enabled": true}); err != nil {
 		return false, err
 	}
@@ -295,6 +305,8 @@ func (p *page) open(ctx context.Context, address string) (loaded bool, err error
 			}
 		case <-over.C:
 			return false, nil
+		case <-crashed:
+			return false, guest.Failf(guest.Unsuccessful, "the page at %s has crashed; perhaps there is not enough memory for it", clip(address))
 		case <-p.Gone():
 			return false, devtools.ErrGone
 		case <-ctx.Done():

@@ -117,13 +117,17 @@ func (a *attachment) record(s devtools.Session, t devtools.Target, page int) *no
 	}
 	tell("Page.addScriptToEvaluateOnNewDocument", source)
 	tell("Network.enable", map[string]any{"maxTotalBufferSize": 8 * maxAsset, "maxResourceBufferSize": maxAsset})
-	tell("Log.enable", nil)
+	if t.Waits {
+		tell("Log.enable", nil)
+	} else {
+		s.Call(ctx, "Log.enable", nil, nil) // once it answers it has done all that, in whichever process it is next
+	}
 	tell("Runtime.runIfWaitingForDebugger", nil)
 	frames := devtools.Attacher{Types: []string{"iframe"}, Attached: func(s devtools.Session, t devtools.Target) { a.record(s, t, page) }}
 	if t.Waits {
 		go s.Attach(context.Background(), frames)
 	} else {
-		s.Attach(ctx, frames) // once it answers it has done all that it was told
+		s.Attach(ctx, frames)
 	}
 	return n
 }
