@@ -108,12 +108,9 @@ func (b viewBay) View(ctx context.Context, id agentbay.SessionID, token string) 
 }
 
 // OpenReplay implements view.Bay.
-func (b viewBay) OpenReplay(ticket string) (view.Replay, error) {
+func (b viewBay) OpenReplay(ticket string) (*view.Replay, error) {
 	r, err := b.Bay.OpenReplay(ticket)
-	if err != nil {
-		return view.Replay{}, err
-	}
-	return view.Replay{Session: r.Session, File: r.File, Grown: r.Grown}, nil
+	return (*view.Replay)(r), err
 }
 
 // doors sends links to ports, files and pages of sessions to doors of their own,

@@ -164,6 +164,22 @@ func (r *recorder) more() {
 	r.grown = make(chan struct{})
 }
 
+// growing is closed when there is more of the file, or nil if it is whole, as that
+// of no recorder is.
+func (r *recorder) growing() <-chan struct{} {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.done:
+		return nil
+	default:
+		return r.grown
+	}
+}
+
 // errNotBegun is the error of a recording of which there is no picture.
 var errNotBegun = errors.New("not begun")
 
@@ -337,11 +353,9 @@ func (t *take) end(o recording.Outcome, err error) error {
 	case o.Reason == recording.Full || r.spec.MaxBytes < minRecording:
 		reason, again = "full", false
 	}
-	b := r.bay
-	if again && r.medium.goesOn {
-		return errors.Join(err, said(o), errBrokeOff)
+	if b := r.bay; !again || !r.medium.goesOn {
+		b.check(r.session, "record the end of a recording", b.Store.EndRecording(context.WithoutCancel(r.stop), filepath.Base(t.file.Name()), reason, time.Now()))
 	}
-	b.check(r.session, "record the end of a recording", b.Store.EndRecording(context.WithoutCancel(r.stop), filepath.Base(t.file.Name()), reason, time.Now()))
 	if !again {
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 	"github.com/agentbay/agentbay/internal/bay/baytest"
 	"github.com/agentbay/agentbay/internal/captures"
 	"github.com/agentbay/agentbay/internal/gate"
+	"github.com/agentbay/agentbay/internal/guest"
 	"github.com/agentbay/agentbay/internal/guest/recording"
 	"github.com/agentbay/agentbay/internal/runtime/fake"
 )
@@ -73,22 +75,28 @@ func withCamera(t *testing.T, c *camera) func(*baytest.Bay) {
 		tools := b.Host.Guest
 		b.Host.Guest = func(spec fake.Spec) (http.Handler, error) {
 			rest, err := tools(spec)
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method != http.MethodConnect || r.URL.Path != "/port/47602" {
-					rest.ServeHTTP(w, r)
-					return
-				}
-				conn, _, err := http.NewResponseController(w).Hijack()
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				conn.SetDeadline(time.Time{})
-				io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
-				c.film(conn)
-			}), err
+			return atPort(t, guest.RecordPort, c.film, rest), err
 		}
 	}
+}
+
+// atPort is a guest that serves those who connect to a port of its session, and the
+// rest as another does.
+func atPort(t *testing.T, port int, serve func(net.Conn), rest http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect || r.URL.Path != fmt.Sprintf("/port/%d", port) {
+			rest.ServeHTTP(w, r)
+			return
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		conn.SetDeadline(time.Time{})
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
+		serve(conn)
+	})
 }
 
 // video reads what there is behind a recording's URL.

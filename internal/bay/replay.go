@@ -1,9 +1,8 @@
 package bay
 
 import (
-	"os"
+	"io"
 	"path"
-	"time"
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/gate"
@@ -46,25 +45,8 @@ func (u *use) replay(want *bool) error {
 
 // A Replay is a recording of pages that is being played.
 type Replay struct {
-	Session agentbay.SessionID
-	File    *os.File
-
-	recorder *recorder // nil if it was over when it was opened
-}
-
-// Grown is closed when there is more of the file, or nil if it is whole.
-func (r *Replay) Grown() <-chan struct{} {
-	if r.recorder == nil {
-		return nil
-	}
-	r.recorder.mu.Lock()
-	defer r.recorder.mu.Unlock()
-	select {
-	case <-r.recorder.done:
-		return nil
-	default:
-		return r.recorder.grown
-	}
+	File  io.ReadSeekCloser
+	Grown func() <-chan struct{} // closed when there is more of the file; nil once it is whole
 }
 
 // OpenReplay opens what a ticket of a page that plays a replay names. The caller
@@ -73,21 +55,20 @@ func (r *Replay) Grown() <-chan struct{} {
 // Denied: the ticket is not of this bay, or is too old.
 // NotFound: the replay is not kept any more.
 func (b *Bay) OpenReplay(ticket string) (*Replay, error) {
-	t, ok := gate.OpenFileTicket(ticket, b.Secret)
-	if !ok || t.Write || path.Ext(t.Path) != media[agentbay.RecordedPages].suffix {
-		return nil, agentbay.Errorf(agentbay.Denied, "this link was not made by this server, or was changed; ask for a new one")
+	t, err := gate.AdmitFile(ticket, b.Secret)
+	if err != nil {
+		return nil, err
 	}
-	if !time.Now().Before(t.Expires) {
-		return nil, agentbay.Errorf(agentbay.Denied, "this link expired at %s; ask for a new one", t.Expires.UTC().Format(time.RFC3339))
+	if t.Write || path.Ext(t.Path) != media[agentbay.RecordedPages].suffix {
+		return nil, agentbay.Errorf(agentbay.Denied, "this link is of another file; ask for a new one")
 	}
 	if b.Captures == nil {
 		return nil, agentbay.Errorf(agentbay.NotFound, "this bay keeps no replays")
 	}
-	id := agentbay.SessionID(t.Context)
-	r := b.recorderOf(id, agentbay.RecordedPages, t.Path) // before the file is looked at, which may be whole then
+	r := b.recorderOf(agentbay.SessionID(t.Context), agentbay.RecordedPages, t.Path) // before the file is looked at, which may be whole then
 	f, err := b.Captures.Open(t.Context, t.Path)
 	if err != nil {
 		return nil, err
 	}
-	return &Replay{id, f, r}, nil
+	return &Replay{f, r.growing}, nil
 }

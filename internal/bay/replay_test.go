@@ -79,21 +79,7 @@ func withTape(t *testing.T, p *tape) func(*baytest.Bay) {
 			guest.Handle(m, tool.OpenBrowser, func(context.Context, tool.BrowserIn) (guest.Answer, error) {
 				return guest.JSON(tool.BrowserOut{Port: 9222, Path: "/devtools/browser/x"}), nil
 			})
-			rest := m.Handler()
-			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method != http.MethodConnect || r.URL.Path != fmt.Sprintf("/port/%d", guest.ReplayPort) {
-					rest.ServeHTTP(w, r)
-					return
-				}
-				conn, _, err := http.NewResponseController(w).Hijack()
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				conn.SetDeadline(time.Time{})
-				io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
-				p.play(conn)
-			}), nil
+			return atPort(t, guest.ReplayPort, p.play, m.Handler()), nil
 		}
 	}
 }

@@ -43,6 +43,11 @@ var (
 	nameForm    = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,99}$`)
 )
 
+// named reports whether a session and a file of it can have these names.
+func named(session, name string) bool {
+	return sessionForm.MatchString(session) && nameForm.MatchString(name)
+}
+
 // halfMade is how files begin that are being written.
 const halfMade = ".new-"
 
@@ -94,7 +99,7 @@ func (s *Store) Create(session, kind, suffix string) (*os.File, error) {
 
 // Append opens a capture that Create made, to be written further.
 func (s *Store) Append(session, name string) (*os.File, error) {
-	if !sessionForm.MatchString(session) || !nameForm.MatchString(name) {
+	if !named(session, name) {
 		return nil, agentbay.Errorf(agentbay.Invalid, "%q is no name of a capture", session+"/"+name)
 	}
 	f, err := os.OpenFile(filepath.Join(s.Dir, session, name), os.O_RDWR, 0)
@@ -107,7 +112,7 @@ func (s *Store) Append(session, name string) (*os.File, error) {
 // place makes a name for a capture, and the directory where it belongs.
 func (s *Store) place(session, kind, suffix string) (dir, name string, err error) {
 	name = kind + "-" + time.Now().UTC().Format("20060102-150405") + "-" + strings.ToLower(rand.Text()[:8]) + suffix
-	if !sessionForm.MatchString(session) || !nameForm.MatchString(name) {
+	if !named(session, name) {
 		return "", "", agentbay.Errorf(agentbay.Invalid, "%q is no name of a capture", session+"/"+name)
 	}
 	dir = filepath.Join(s.Dir, session)
@@ -126,7 +131,7 @@ func kept(err error) error {
 // NotFound: there is none of that name, or it was not kept so long.
 func (s *Store) Open(session, name string) (*os.File, error) {
 	gone := agentbay.Errorf(agentbay.NotFound, "there is no capture %s of session %s any more; captures are kept for %s", name, session, s.Lifetime())
-	if !sessionForm.MatchString(session) || !nameForm.MatchString(name) {
+	if !named(session, name) {
 		return nil, gone
 	}
 	f, err := os.Open(filepath.Join(s.Dir, session, name))

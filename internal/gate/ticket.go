@@ -10,6 +10,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/agentbay/agentbay"
 )
 
 // A FileTicket is what a URL of one file of a context says. Whoever holds the
@@ -71,6 +73,20 @@ func OpenFileTicket(ticket string, secret []byte) (t FileTicket, ok bool) {
 		return t, false
 	}
 	return decodeTicket(said)
+}
+
+// AdmitFile reads the ticket of a request, which must not have expired.
+//
+// Denied: it was not signed with the secret, or has expired.
+func AdmitFile(ticket string, secret []byte) (t FileTicket, err error) {
+	t, ok := OpenFileTicket(ticket, secret)
+	if !ok {
+		return t, agentbay.Errorf(agentbay.Denied, "this link was not made by this server, or was changed; ask for a new one")
+	}
+	if !time.Now().Before(t.Expires) {
+		return t, agentbay.Errorf(agentbay.Denied, "this link expired at %s; ask for a new one", t.Expires.UTC().Format(time.RFC3339))
+	}
+	return t, nil
 }
 
 func decodeTicket(b []byte) (t FileTicket, ok bool) {

@@ -2,8 +2,18 @@ package guest
 
 import (
 	"io"
+	"strings"
 	"unicode/utf8"
 )
+
+// Clip is the beginning of a text, of so many bytes at most, with a sign that there
+// was more.
+func Clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
 
 // ValidUTF8 reads r with each byte that is not part of UTF-8 replaced by U+FFFD,
 // however the bytes are cut into reads.

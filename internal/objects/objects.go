@@ -94,13 +94,7 @@ func (d *Door) admit(r *http.Request) (t gate.FileTicket, err error) {
 	if !ok {
 		return t, agentbay.Errorf(agentbay.NotFound, "not found: a link to a file looks like /objects/TICKET/NAME")
 	}
-	if t, ok = gate.OpenFileTicket(ticket, d.Secret); !ok {
-		return t, agentbay.Errorf(agentbay.Denied, "this link was not made by this server, or was changed; ask for a new one")
-	}
-	if !time.Now().Before(t.Expires) {
-		return t, agentbay.Errorf(agentbay.Denied, "this link expired at %s; ask for a new one", t.Expires.UTC().Format(time.RFC3339))
-	}
-	return t, nil
+	return gate.AdmitFile(ticket, d.Secret)
 }
 
 // errTooLarge marks a file larger than any may be.

@@ -3,24 +3,33 @@
 // programs are built. Without it they build, and have nothing to record with.
 package rrweb
 
-import "embed"
+import (
+	"embed"
+	"io/fs"
+)
 
+// Files has the recorder and the player in [Dir]: "replay.js", which defines the
+// object rrwebReplay, and "style.css".
+//
 //go:embed all:dist
-var dist embed.FS
+var Files embed.FS
+
+// Dir is the directory of Files.
+const Dir = "dist"
 
 // Recorder is a script that, as a module of CommonJS, exports the function
 // record; empty if this program was built without it.
 func Recorder() string {
-	b, _ := dist.ReadFile("dist/record.js")
+	b, _ := Files.ReadFile(Dir + "/record.js")
 	return string(b)
 }
 
-// Player reads a part of the player: "replay.js", which defines the object
-// rrwebReplay, or "style.css".
-func Player(name string) ([]byte, error) { return dist.ReadFile("dist/" + name) }
-
 // Complete reports whether this program was built with both.
 func Complete() bool {
-	_, err := Player("replay.js")
-	return err == nil && Recorder() != ""
+	for _, name := range []string{"record.js", "replay.js"} {
+		if _, err := fs.Stat(Files, Dir+"/"+name); err != nil {
+			return false
+		}
+	}
+	return true
 }

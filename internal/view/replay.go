@@ -26,22 +26,21 @@ import (
 
 // A Replay is a recording of pages.
 type Replay struct {
-	Session agentbay.SessionID
-	File    io.ReadSeekCloser
-	Grown   func() <-chan struct{} // closed when there is more of the file; nil once it is whole
+	File  io.ReadSeekCloser
+	Grown func() <-chan struct{} // closed when there is more of the file; nil once it is whole
 }
 
+// replayPolicy is what the page may load, and the frame in which it shows what
+// other pages did.
+const replayPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline' blob:; img-src data: blob:; font-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+
 func (d *Door) serveReplay(w http.ResponseWriter, r *http.Request, ticket, part string) error {
-	hardenReplay(w.Header())
+	harden(w.Header(), replayPolicy)
 	if name, ok := strings.CutPrefix(part, "page/"); ok {
 		return file(w, r, pages, path.Join("page", path.Clean("/"+name)))
 	}
 	if name, ok := strings.CutPrefix(part, "rrweb/"); ok {
-		b, err := rrweb.Player(name)
-		if err != nil {
-			return noPart(w)
-		}
-		return send(w, name, b)
+		return file(w, r, rrweb.Files, path.Join(rrweb.Dir, path.Clean("/"+name)))
 	}
 	p, err := d.Bay.OpenReplay(ticket)
 	if err != nil {
@@ -59,14 +58,8 @@ func (d *Door) serveReplay(w http.ResponseWriter, r *http.Request, ticket, part 
 	return noPart(w)
 }
 
-// hardenReplay is harden for a page whose frame shows what other pages did.
-func hardenReplay(h http.Header) {
-	harden(h)
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline' blob:; img-src data: blob:; font-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'")
-}
-
 // serveLines sends a replay from a byte on, until it is whole or nobody listens.
-func (d *Door) serveLines(w http.ResponseWriter, r *http.Request, p Replay) error {
+func (d *Door) serveLines(w http.ResponseWriter, r *http.Request, p *Replay) error {
 	from, err := strconv.ParseInt(r.URL.Query().Get("from"), 10, 64)
 	if err != nil || from < 0 {
 		from = 0

@@ -43,7 +43,7 @@ type Bay interface {
 	//
 	// Denied: the ticket is not of this bay, or is too old.
 	// NotFound: the replay is not kept any more.
-	OpenReplay(ticket string) (Replay, error)
+	OpenReplay(ticket string) (*Replay, error)
 }
 
 // A Screen is a session as one page sees it.
@@ -117,7 +117,7 @@ func (d *Door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (d *Door) serve(w http.ResponseWriter, r *http.Request, session agentbay.SessionID, token, part string) error {
-	harden(w.Header())
+	harden(w.Header(), viewPolicy)
 	if name, ok := strings.CutPrefix(part, "page/"); ok {
 		return file(w, r, pages, path.Join("page", path.Clean("/"+name)))
 	}
@@ -141,10 +141,13 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, session agentbay.Se
 	return noPart(w)
 }
 
+// viewPolicy is what the page of a session may load.
+const viewPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'"
+
 // harden says what a browser may do with the page: it may be framed, but runs
 // nothing of others.
-func harden(h http.Header) {
-	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'")
+func harden(h http.Header, policy string) {
+	h.Set("Content-Security-Policy", policy)
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 }
@@ -160,22 +163,17 @@ func file(w http.ResponseWriter, r *http.Request, from embed.FS, name string) er
 	if err != nil {
 		return noPart(w)
 	}
-	return send(w, name, b)
+	w.Header().Set("Content-Type", types[path.Ext(name)])
+	if w.Header().Get("Cache-Control") == "" {
+		w.Header().Set("Cache-Control", "private, max-age=300")
+	}
+	_, err = w.Write(b)
+	return err
 }
 
 func noPart(w http.ResponseWriter) error {
 	err := agentbay.Errorf(agentbay.NotFound, "there is no such part of the page")
 	refuse(w, err)
-	return err
-}
-
-// send sends a part of a page that was read.
-func send(w http.ResponseWriter, name string, b []byte) error {
-	w.Header().Set("Content-Type", types[path.Ext(name)])
-	if w.Header().Get("Cache-Control") == "" {
-		w.Header().Set("Cache-Control", "private, max-age=300")
-	}
-	_, err := w.Write(b)
 	return err
 }
 

@@ -27,10 +27,11 @@ func wire(t *testing.T, link string) *websocket.Conn {
 
 // command is a message of DevTools.
 func command(id int, session, method string, params any) []byte {
-	b, _ := json.Marshal(map[string]any{"id": id, "sessionId": session, "method": method, "params": params})
-	if session == "" {
-		b, _ = json.Marshal(map[string]any{"id": id, "method": method, "params": params})
+	m := map[string]any{"id": id, "method": method, "params": params}
+	if session != "" {
+		m["sessionId"] = session
 	}
+	b, _ := json.Marshal(m)
 	return b
 }
 

@@ -102,7 +102,7 @@ func (b *Browser) opened(ctx context.Context, in tool.BrowserIn) (*process, erro
 	in.Keep = false
 	b.running, err = b.start(ctx, in, args, upstream)
 	if err == nil {
-		go b.running.guard("/proc")
+		go b.running.guard()
 	}
 	return b.running, err
 }

@@ -120,18 +120,11 @@ func (d *disguise) wear(s devtools.Session) error {
 const dressWithin = 5 * time.Second
 
 // dress dresses a target, and then lets it go on. What targets of its kind do not
-// know, they refuse. One that waits does first what it is told first; of one that
-// does not, it is waited for, or it would be gone from the page before it did.
+// know, they refuse.
 func (d *disguise) dress(s devtools.Session, t devtools.Target) {
 	ctx, cancel := context.WithTimeout(context.Background(), dressWithin)
 	defer cancel()
-	tell := func(method string, params map[string]any) {
-		if t.Waits {
-			s.Tell(ctx, method, params)
-		} else {
-			s.Call(ctx, method, params, nil)
-		}
-	}
+	tell := s.Teller(ctx, t)
 	defer tell("Runtime.runIfWaitingForDebugger", nil)
 	n := d.print.Navigator
 	if n.UserAgent != "" {

@@ -35,7 +35,7 @@ func underGVisor() bool {
 }
 
 // guard keeps a browser from using all of the memory, until it ends.
-func (p *process) guard(proc string) {
+func (p *process) guard() {
 	if !underGVisor() {
 		return
 	}
@@ -45,14 +45,14 @@ func (p *process) guard(proc string) {
 			return
 		case <-time.After(lookEvery):
 		}
-		total, free, err := memory(proc)
+		total, free, err := memory("/proc")
 		if err != nil {
 			return // this system does not tell
 		}
 		if free > total/spare {
 			continue
 		}
-		if pid := largest(proc, p.cmd.Process.Pid); pid != 0 {
+		if pid := largest("/proc", p.cmd.Process.Pid); pid != 0 {
 			syscall.Kill(pid, syscall.SIGKILL)
 		} else {
 			p.end() // it is the browser itself that is too large
@@ -113,8 +113,7 @@ func largest(proc string, group int) (pid int) {
 // groupOf is the group of a process.
 func groupOf(dir string) int {
 	b, _ := os.ReadFile(filepath.Join(dir, "stat"))
-	_, rest, _ := strings.Cut(string(b[bytes.LastIndexByte(b, ')')+1:]), " ") // its name may have anything in it
-	fields := strings.Fields(rest)                                            // state, parent, group
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:])) // state, parent, group; its name before may have anything in it
 	if len(fields) < 3 {
 		return 0
 	}

@@ -3,4 +3,4 @@
 package browser
 
 // guard has nothing to do: gVisor's sessions are Linux.
-func (p *process) guard(proc string) {}
+func (p *process) guard() {}

@@ -343,12 +343,6 @@ func (d *Desktop) focusMode(_ context.Context, in tool.FocusIn) (guest.Answer, e
 }
 
 // clip is the beginning of a long word, for errors.
-func clip(s string) string {
-	const most = 80
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
+func clip(s string) string { return guest.Clip(s, 80) }
 
 func itoa(n int) string { return strconv.Itoa(n) }

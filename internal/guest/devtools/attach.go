@@ -15,6 +15,20 @@ type Target struct {
 	Waits bool `json:"-"` // it does nothing until it is told Runtime.runIfWaitingForDebugger
 }
 
+// Teller has a target do what it is told, in order. One that waits is not waited
+// for: it does that first. Of another, each answer is, or it would go on to another
+// document, in another process, before it has heard. Failures are not told of: of
+// what targets of its kind do not know, and of one that is gone.
+func (s Session) Teller(ctx context.Context, t Target) func(method string, params map[string]any) {
+	return func(method string, params map[string]any) {
+		if t.Waits {
+			s.Tell(ctx, method, params)
+		} else {
+			s.Call(ctx, method, params, nil)
+		}
+	}
+}
+
 // An Attacher is told of targets, each in a goroutine of its own.
 type Attacher struct {
 	Types    []string                  // that are attached to; none means all

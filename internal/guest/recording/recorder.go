@@ -10,7 +10,6 @@ import (
 	"net"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -30,36 +29,22 @@ const maxRecordings = 2
 
 // Serve records for who connects to l, until ctx is done.
 func (r *Recorder) Serve(ctx context.Context, l net.Listener) error {
-	defer context.AfterFunc(ctx, func() { l.Close() })()
 	slots := make(chan struct{}, maxRecordings)
-	var all sync.WaitGroup
-	defer all.Wait()
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
+	return Serve(ctx, l, func(ctx context.Context, conn net.Conn) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			r.record(ctx, conn)
+		default:
+			End(conn, Outcome{Failed, "the screen is being recorded already"})
 		}
-		all.Go(func() {
-			defer conn.Close()
-			select {
-			case slots <- struct{}{}:
-				defer func() { <-slots }()
-				r.record(ctx, conn)
-			default:
-				End(conn, Outcome{Failed, "the screen is being recorded already"})
-			}
-		})
-	}
+	})
 }
 
 // record records for one connection.
 func (r *Recorder) record(ctx context.Context, conn net.Conn) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	q, enough, err := ReadRequest(conn)
 	if err == nil && q.FrameRate == 0 {
 		err = errors.New("a video needs a number of frames a second")

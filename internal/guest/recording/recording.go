@@ -15,12 +15,14 @@ package recording
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -149,6 +151,28 @@ func readOutcome(r io.Reader, n int) (o Outcome, err error) {
 		return o, errNonsense
 	}
 	return o, nil
+}
+
+// Serve serves each who connects to l, until ctx is done and all have been served.
+// Their connections end with ctx.
+func Serve(ctx context.Context, l net.Listener, serve func(context.Context, net.Conn)) error {
+	defer context.AfterFunc(ctx, func() { l.Close() })()
+	var all sync.WaitGroup
+	defer all.Wait()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		all.Go(func() {
+			defer conn.Close()
+			defer context.AfterFunc(ctx, func() { conn.Close() })()
+			serve(ctx, conn)
+		})
+	}
 }
 
 // ReadRequest reads what a host asks for. enough is closed when it wants no more,

@@ -99,12 +99,11 @@ func (a *attachment) pageClosed(s devtools.Session) {
 // tellWithin is how long it may take to tell a page that it is recorded.
 const tellWithin = 5 * time.Second
 
-// record has a page, or a frame of one, be recorded, and then lets it go on. What
-// it is told it does in that order, before any script of its own if it waits.
+// record has a page, or a frame of one, be recorded, and then lets it go on.
 func (a *attachment) record(s devtools.Session, t devtools.Target, page int) *notes {
 	ctx, cancel := context.WithTimeout(context.Background(), tellWithin)
 	defer cancel()
-	tell := func(method string, params map[string]any) { s.Tell(ctx, method, params) } // fails if it is gone
+	tell := s.Teller(ctx, t)
 	n := &notes{attachment: a, session: s, page: page, loads: map[string]*load{}}
 	n.listen()
 	source := map[string]any{"source": a.script, "runImmediately": true}
@@ -117,18 +116,9 @@ func (a *attachment) record(s devtools.Session, t devtools.Target, page int) *no
 	}
 	tell("Page.addScriptToEvaluateOnNewDocument", source)
 	tell("Network.enable", map[string]any{"maxTotalBufferSize": 8 * maxAsset, "maxResourceBufferSize": maxAsset})
-	if t.Waits {
-		tell("Log.enable", nil)
-	} else {
-		s.Call(ctx, "Log.enable", nil, nil) // once it answers it has done all that, in whichever process it is next
-	}
+	tell("Log.enable", nil)
 	tell("Runtime.runIfWaitingForDebugger", nil)
-	frames := devtools.Attacher{Types: []string{"iframe"}, Attached: func(s devtools.Session, t devtools.Target) { a.record(s, t, page) }}
-	if t.Waits {
-		go s.Attach(context.Background(), frames)
-	} else {
-		s.Attach(ctx, frames)
-	}
+	go s.Attach(context.Background(), devtools.Attacher{Types: []string{"iframe"}, Attached: func(s devtools.Session, t devtools.Target) { a.record(s, t, page) }})
 	return n
 }
 

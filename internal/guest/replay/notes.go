@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/agentbay/agentbay/internal/guest"
 	"github.com/agentbay/agentbay/internal/guest/devtools"
 )
 
@@ -56,14 +57,6 @@ const (
 	maxArgs  = 20   // of one call of the console
 )
 
-// clip shortens text.
-func clip(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
-}
-
 // on has heed called with each event of a kind.
 func on[E any](n *notes, method string, heed func(E)) {
 	n.session.On(method, func(params json.RawMessage) {
@@ -86,7 +79,7 @@ func (n *notes) listen() {
 }
 
 func (n *notes) say(at float64, level, text, where string) {
-	n.tape.add(consoleLine, said{consoleLine, int64(at), n.page, level, clip(text, maxText), where})
+	n.tape.add(consoleLine, said{consoleLine, int64(at), n.page, level, guest.Clip(text, maxText), where})
 }
 
 // A value is what the browser tells of a value of a script's.
@@ -121,7 +114,7 @@ type consoleEvent struct {
 func (n *notes) console(e consoleEvent) {
 	var texts []string
 	for _, v := range e.Args[:min(len(e.Args), maxArgs)] {
-		texts = append(texts, clip(v.String(), maxText))
+		texts = append(texts, guest.Clip(v.String(), maxText))
 	}
 	where := ""
 	if frames := e.Stack.CallFrames; len(frames) > 0 && frames[0].URL != "" {
@@ -132,7 +125,7 @@ func (n *notes) console(e consoleEvent) {
 
 // place is where something is, for people, who count lines from one.
 func place(address string, line int) string {
-	return fmt.Sprintf("%s:%d", clip(hush(address), maxURL), line+1)
+	return fmt.Sprintf("%s:%d", guest.Clip(hush(address), maxURL), line+1)
 }
 
 type exceptionEvent struct {
@@ -161,7 +154,7 @@ type logEvent struct {
 }
 
 func (n *notes) entry(e logEvent) {
-	n.say(e.Entry.Timestamp, e.Entry.Level, e.Entry.Text, clip(hush(e.Entry.URL), maxURL))
+	n.say(e.Entry.Timestamp, e.Entry.Level, e.Entry.Text, guest.Clip(hush(e.Entry.URL), maxURL))
 }
 
 // hush is an address without a name and a password.
@@ -196,7 +189,7 @@ func (n *notes) asked(e askedEvent) {
 		return
 	}
 	n.loads[e.ID] = &load{
-		Kind: networkLine, At: int64(e.WallTime * 1000), Page: n.page, Method: clip(e.Request.Method, 20), URL: clip(hush(e.Request.URL), maxURL), Of: e.Type,
+		Kind: networkLine, At: int64(e.WallTime * 1000), Page: n.page, Method: guest.Clip(e.Request.Method, 20), URL: guest.Clip(hush(e.Request.URL), maxURL), Of: e.Type,
 		began: e.Timestamp, address: e.Request.URL,
 	}
 }
@@ -217,7 +210,7 @@ type answeredEvent struct {
 
 func (n *notes) answered(e answeredEvent) {
 	if l := n.loads[e.ID]; l != nil {
-		l.Status, l.Type, l.Of = e.Response.Status, clip(e.Response.Type, 100), e.Type
+		l.Status, l.Type, l.Of = e.Response.Status, guest.Clip(e.Response.Type, 100), e.Type
 	}
 }
 
@@ -250,7 +243,7 @@ type failedEvent struct {
 
 func (n *notes) failed(e failedEvent) {
 	if l := n.loads[e.ID]; l != nil {
-		l.Error = clip(e.ErrorText, 200)
+		l.Error = guest.Clip(e.ErrorText, 200)
 		n.over(e.ID, e.Timestamp)
 	}
 }

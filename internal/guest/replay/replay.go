@@ -159,30 +159,13 @@ const (
 
 // Serve sends the tape to who connects to l, until ctx is done.
 func (r *Recorder) Serve(ctx context.Context, l net.Listener) error {
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	var all sync.WaitGroup
-	defer all.Wait()
-	for {
-		conn, err := l.Accept()
+	return recording.Serve(ctx, l, func(ctx context.Context, conn net.Conn) {
+		o, err := r.play(ctx, conn)
 		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return err
+			o = recording.Outcome{Reason: recording.Failed, Error: err.Error()}
 		}
-		all.Go(func() { r.serve(ctx, conn) })
-	}
-}
-
-// serve sends the tape on one connection.
-func (r *Recorder) serve(ctx context.Context, conn net.Conn) {
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	o, err := r.play(ctx, conn)
-	if err != nil {
-		o = recording.Outcome{Reason: recording.Failed, Error: err.Error()}
-	}
-	recording.End(conn, o)
+		recording.End(conn, o)
+	})
 }
 
 func (r *Recorder) play(ctx context.Context, conn net.Conn) (recording.Outcome, error) {

@@ -356,9 +356,14 @@ function show() {
 	$("live").setAttribute("aria-pressed", String(live && playing));
 	$("address").textContent = $("address").title = shown?.address(at) ?? "";
 	if (!shown) overlay(whole ? "The replay shows no page: none was opened." : "Waiting for a page to be opened…");
+	const now = [at, begin, end, times.length, faults.length, notes.console.length, notes.network.length, $("marks").clientWidth].join();
+	if (now === drawn) return;
+	drawn = now;
 	for (const list of Object.values(notes)) for (const { at: when, item } of list) item.classList.toggle("later", when > at);
 	mark();
 }
+
+let drawn = ""; // what the marks and the lists were drawn for
 
 // mark draws what happened when.
 function mark() {
