@@ -203,10 +203,12 @@ type asset struct {
 func (n *notes) keep(id, address, media string) {
 	a := n.attachment
 	a.mu.Lock()
-	known := a.assets[address] || len(a.assets) >= maxAssets
-	a.assets[address] = true
+	wanted := !a.assets[address] && len(a.assets) < maxAssets && a.tape.has(assetLine)
+	if wanted {
+		a.assets[address] = true
+	}
 	a.mu.Unlock()
-	if known || !a.tape.has(assetLine) {
+	if !wanted {
 		return
 	}
 	go func() {
