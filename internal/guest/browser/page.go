@@ -170,6 +170,14 @@ func (b *Browser) navigate(ctx context.Context, in tool.NavigateIn) (guest.Answe
 			note = ", in another page, as the one before did not answer any more"
 		}
 		loaded, err := p.open(ctx, address)
+		if err == errCrashed && note == "" { // with what was there before, which may have been large
+			if p, err = b.replace(ctx, p); err != nil {
+				return guest.Answer{}, err
+			}
+			defer p.detach()
+			note = ", in another page, as the one before crashed"
+			loaded, err = p.open(ctx, address)
+		}
 		if err != nil {
 			return guest.Answer{}, err
 		}
@@ -258,6 +266,9 @@ func (b *Browser) replace(ctx context.Context, stuck *page) (*page, error) {
 	return b.attach(ctx, stuck.browser, id)
 }
 
+// errCrashed is what is said of a page that has crashed while it was loading.
+var errCrashed = guest.Failf(guest.Unsuccessful, "the page has crashed while it was loading; perhaps there is not enough memory for it")
+
 // open navigates a page, and reports whether it has loaded within the limit.
 func (p *page) open(ctx context.Context, address string) (loaded bool, err error) {
 	loads := make(chan string, 64)
@@ -306,7 +317,7 @@ func (p *page) open(ctx context.Context, address string) (loaded bool, err error
 		case <-over.C:
 			return false, nil
 		case <-crashed:
-			return false, guest.Failf(guest.Unsuccessful, "the page at %s has crashed; perhaps there is not enough memory for it", clip(address))
+			return false, errCrashed
 		case <-p.Gone():
 			return false, devtools.ErrGone
 		case <-ctx.Done():
