@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -91,16 +92,24 @@ func (b *Browser) opened(ctx context.Context, in tool.BrowserIn) (*process, erro
 	if err != nil {
 		return nil, err
 	}
+	d, err := disguiseOf(in)
+	if err != nil {
+		return nil, err
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.running != nil && b.running.alive() {
-		if in.Keep || reflect.DeepEqual(b.running.options, in) {
-			return b.running, nil
-		}
+	open := b.running != nil && b.running.alive()
+	if open && (in.Keep || reflect.DeepEqual(b.running.options, in)) {
+		return b.running, nil
+	}
+	if err := reach(ctx, upstream); err != nil {
+		return nil, err
+	}
+	if open {
 		b.running.end()
 	}
 	in.Keep = false
-	b.running, err = b.start(ctx, in, args, upstream)
+	b.running, err = b.start(ctx, in, args, upstream, d)
 	if err == nil {
 		go b.running.guard()
 	}
@@ -118,12 +127,12 @@ func (b *Browser) stop(context.Context, tool.None) (guest.Answer, error) {
 }
 
 // start starts the browser and returns once its DevTools can be dialled.
-func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, upstream *url.URL) (*process, error) {
+func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, upstream *url.URL, d *disguise) (*process, error) {
 	if err := b.unlock(); err != nil {
 		return nil, err
 	}
 	p := &process{options: in, ended: make(chan struct{})}
-	through, err := p.useProxy(ctx, upstream)
+	through, err := p.useProxy(upstream)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +142,7 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, u
 		return nil, err
 	}
 	p.cmd = exec.Command(b.Program, append(through, args...)...)
-	p.cmd.Env, p.cmd.Stderr = b.Env, w
+	p.cmd.Env, p.cmd.Stderr = slices.Concat(b.Env, d.environment()), w
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err = guest.Start(p.cmd)
 	w.Close()
@@ -157,7 +166,7 @@ func (b *Browser) start(ctx context.Context, in tool.BrowserIn, args []string, u
 				p.end()
 				return nil, guest.Failf(guest.Unsuccessful, "%v", err)
 			}
-			if err := b.prepare(ctx, p); err != nil {
+			if err := b.prepare(ctx, p, d); err != nil {
 				p.end()
 				return nil, err
 			}
@@ -178,13 +187,12 @@ func (b *Browser) address(p *process) string {
 
 // prepare makes a browser that has been started what its options say, as far as its
 // command line could not.
-func (b *Browser) prepare(ctx context.Context, p *process) error {
+func (b *Browser) prepare(ctx context.Context, p *process, d *disguise) (err error) {
 	if err := b.fit(ctx, p); err != nil {
 		return err
 	}
-	d, err := p.disguiseOf(ctx, p.options)
-	if err == nil && d != nil {
-		err = d.wear(p.tools.Browser())
+	if d != nil {
+		err = d.put(ctx, p.tools.Browser())
 	}
 	if err == nil && b.Recorder != nil {
 		err = b.Recorder.Opened(ctx, b.address(p), p.options.Stealth)
@@ -261,12 +269,9 @@ func (b *Browser) fit(ctx context.Context, p *process) error {
 }
 
 // useProxy is the switches that have all of the browser go through a proxy.
-func (p *process) useProxy(ctx context.Context, upstream *url.URL) (args []string, err error) {
+func (p *process) useProxy(upstream *url.URL) (args []string, err error) {
 	if upstream == nil {
 		return nil, nil
-	}
-	if err := reach(ctx, upstream); err != nil {
-		return nil, err
 	}
 	server := upstream.Scheme + "://" + upstream.Host
 	if upstream.User != nil {
@@ -351,99 +356,4 @@ func listen(r io.ReadCloser) <-chan saying {
 		}
 	}()
 	return told
-}
-
-// arguments is Chromium's command line.
-func (b *Browser) arguments(in tool.BrowserIn) ([]string, error) {
-	args := []string{
-		fmt.Sprintf("--remote-debugging-port=%d", b.Port), "--remote-allow-origins=*", "--user-data-dir=" + b.Profile,
-		"--no-first-run", "--no-default-browser-check", "--disable-background-networking", "--disable-component-update",
-		"--disable-back-forward-cache", // of pages that were left, things would seem to be there
-		"--noerrdialogs",               // an extension that cannot be loaded would keep the browser from opening until it is read
-	}
-	if in.UserAgent != "" {
-		args = append(args, "--user-agent="+in.UserAgent)
-	}
-	more, err := optional(in)
-	if err != nil {
-		return nil, err
-	}
-	args = append(args, more...)
-	if list := extensions(in.ExtensionPath); len(list) > 0 {
-		args = append(args, "--load-extension="+strings.Join(list, ","), "--disable-features=DisableLoadExtensionCommandLineSwitch")
-	}
-	if in.Stealth {
-		args = append(args, "--disable-blink-features=AutomationControlled")
-	}
-	if in.DefaultURL != "" && !b.goesLater(in) {
-		args = append(args, in.DefaultURL)
-	}
-	return args, nil
-}
-
-// optional is what a caller wants of the command line, checked.
-func optional(in tool.BrowserIn) (args []string, err error) {
-	switch strings.ToLower(in.Type) {
-	case "", "chrome", "chromium":
-	default:
-		return nil, guest.Failf(guest.BadArgument, "there is no browser %q; use chrome or chromium", in.Type)
-	}
-	for _, size := range []*tool.BrowserSize{in.Screen, in.Viewport} {
-		if size == nil {
-			continue
-		}
-		if size.Width < 1 || size.Height < 1 || size.Width > maxSide || size.Height > maxSide {
-			return nil, guest.Failf(guest.BadArgument, "a browser cannot be %d × %d pixels", size.Width, size.Height)
-		}
-		args = append(args, fmt.Sprintf("--window-size=%d,%d", size.Width, size.Height))
-		break
-	}
-	for _, a := range in.CmdArgs {
-		if err := checkSwitch(a); err != nil {
-			return nil, err
-		}
-		args = append(args, a)
-	}
-	if len(in.CmdArgs) > maxSwitches {
-		return nil, guest.Failf(guest.BadArgument, "a browser takes at most %d switches", maxSwitches)
-	}
-	if strings.HasPrefix(in.DefaultURL, "-") {
-		return nil, guest.Failf(guest.BadArgument, "%q is no address of a page", in.DefaultURL)
-	}
-	return args, nil
-}
-
-// Bounds of what callers ask for.
-const (
-	maxSide     = 16384
-	maxSwitches = 100
-)
-
-// ours are the switches that the session needs as they are.
-var ours = []string{"--remote-debugging-", "--remote-allow-origins", "--user-data-dir"}
-
-func checkSwitch(s string) error {
-	if !strings.HasPrefix(s, "--") {
-		return guest.Failf(guest.BadArgument, "%q is no switch; one begins with --", s)
-	}
-	for _, o := range ours {
-		if strings.HasPrefix(s, o) {
-			return guest.Failf(guest.BadArgument, "the switch %s is set by the session", s)
-		}
-	}
-	return nil
-}
-
-// extensions is the directories in a directory; there may be none.
-func extensions(dir string) (list []string) {
-	if dir == "" {
-		return nil
-	}
-	entries, _ := os.ReadDir(dir) // it need not be there
-	for _, e := range entries {
-		if e.IsDir() && !strings.Contains(e.Name(), ",") {
-			list = append(list, filepath.Join(dir, e.Name()))
-		}
-	}
-	return list
 }

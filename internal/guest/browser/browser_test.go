@@ -163,19 +163,25 @@ func TestABrowserThatEndsAtOnceSaysWhy(t *testing.T) {
 
 func TestOptionsAreChecked(t *testing.T) {
 	for want, in := range map[string]tool.BrowserIn{
-		"no browser":           {Type: "firefox"},
-		"cannot be 0 × 5":      {Viewport: &tool.BrowserSize{Height: 5}},
-		"cannot be 99999":      {Screen: &tool.BrowserSize{Width: 99999, Height: 5}},
-		"no switch":            {CmdArgs: []string{"file:///etc/passwd"}},
-		"set by the session":   {CmdArgs: []string{"--remote-debugging-address=0.0.0.0"}},
-		"at most 100":          {CmdArgs: slices.Repeat([]string{"--x"}, 101)},
-		"no address":           {DefaultURL: "--no-sandbox"},
-		"at most one proxy":    {Proxies: make([]tool.BrowserProxy, 2)},
-		"does not have":        {Proxies: []tool.BrowserProxy{{Type: "wuying"}}},
-		"has no server":        {Proxies: []tool.BrowserProxy{{Type: "custom"}}},
-		"of the kind \"ftp\"":  {Proxies: []tool.BrowserProxy{{Server: "ftp://p", Username: "u", Password: "secret"}}},
-		"is no address such":   {Proxies: []tool.BrowserProxy{{Server: "http://u:secret@:x"}}},
-		"127.0.0.1:1 does not": {Proxies: []tool.BrowserProxy{{Server: "http://127.0.0.1:1", Username: "u", Password: "secret"}}},
+		"no browser":                            {Type: "firefox"},
+		"cannot be 0 × 5":                       {Viewport: &tool.BrowserSize{Height: 5}},
+		"cannot be 99999":                       {Screen: &tool.BrowserSize{Width: 99999, Height: 5}},
+		"no switch":                             {CmdArgs: []string{"file:///etc/passwd"}},
+		"set by the session":                    {CmdArgs: []string{"--remote-debugging-address=0.0.0.0"}},
+		"at most 100":                           {CmdArgs: slices.Repeat([]string{"--x"}, 101)},
+		"no address":                            {DefaultURL: "--no-sandbox"},
+		"at most one proxy":                     {Proxies: make([]tool.BrowserProxy, 2)},
+		"does not have":                         {Proxies: []tool.BrowserProxy{{Type: "wuying"}}},
+		"has no server":                         {Proxies: []tool.BrowserProxy{{Type: "custom"}}},
+		"of the kind \"ftp\"":                   {Proxies: []tool.BrowserProxy{{Server: "ftp://p", Username: "u", Password: "secret"}}},
+		"is no address such":                    {Proxies: []tool.BrowserProxy{{Server: "http://u:secret@:x"}}},
+		"127.0.0.1:1 does not":                  {Proxies: []tool.BrowserProxy{{Server: "http://127.0.0.1:1", Username: "u", Password: "secret"}}},
+		"contradicts --user-agent=A/1, ":        {UserAgent: "A/1", CmdArgs: []string{"--user-agent=B/1"}},
+		"contradicts --window-size=800,600, ":   {Viewport: &tool.BrowserSize{Width: 800, Height: 600}, CmdArgs: []string{"--window-size=80,60"}},
+		"contradicts the option proxies":        {Proxies: []tool.BrowserProxy{{Server: "127.0.0.1:1"}}, CmdArgs: []string{"--proxy-server=socks5://b"}},
+		"--no-proxy-server contradicts":         {Proxies: []tool.BrowserProxy{{Server: "127.0.0.1:1"}}, CmdArgs: []string{"--no-proxy-server"}},
+		"contradicts --lang=de, ":               {CmdArgs: []string{"--lang=de", "--lang=fr"}},
+		"no fingerprint is of a device of [\"d": {Stealth: true, Fingerprint: &tool.FingerprintWish{Devices: []string{"desktop"}, Systems: []string{"ios"}}},
 	} {
 		b := &Browser{Program: "/bin/false", Profile: t.TempDir()}
 		if _, failure := call(t, b, tool.OpenBrowser, in); !strings.Contains(failure, want) || strings.Contains(failure, "secret") {
@@ -190,11 +196,36 @@ func TestARefusedOptionLeavesTheBrowserOpen(t *testing.T) {
 	if failure != "" {
 		t.Fatal(failure)
 	}
-	if _, failure := call(t, b, tool.OpenBrowser, tool.BrowserIn{Type: "firefox"}); failure == "" {
-		t.Fatal("a browser that does not exist was opened")
+	for what, in := range map[string]tool.BrowserIn{
+		"a browser that does not exist":     {Type: "firefox"},
+		"a fingerprint that is none":        {Stealth: true, RawFingerprint: "%%%"},
+		"a proxy that is not there":         {Proxies: []tool.BrowserProxy{{Server: "127.0.0.1:1"}}},
+		"switches that contradict the rest": {UserAgent: "A/1", CmdArgs: []string{"--user-agent=B/1"}},
+	} {
+		if _, failure := call(t, b, tool.OpenBrowser, in); failure == "" {
+			t.Fatalf("with %s it was opened", what)
+		}
+		if kept, _ := call(t, b, tool.OpenBrowser, tool.BrowserIn{Keep: true}); kept != at {
+			t.Errorf("after %s it is at %v, want %v", what, kept, at)
+		}
 	}
-	if kept, _ := call(t, b, tool.OpenBrowser, tool.BrowserIn{Keep: true}); kept != at {
-		t.Errorf("then it is at %v, want %v", kept, at)
+}
+
+func TestListsOfSwitchesAreMadeOne(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(dir, "one"), 0o700))
+	args, err := new(Browser).arguments(tool.BrowserIn{
+		ExtensionPath: dir, Stealth: true, Viewport: &tool.BrowserSize{Width: 800, Height: 600},
+		CmdArgs: []string{"--disable-features=A,B", "--load-extension=/two", "--disable-blink-features=C", "--enable-features=D", "--mute-audio", "--window-size=800,600"},
+	})
+	must(t, err)
+	for _, want := range []string{
+		"--disable-features=DisableLoadExtensionCommandLineSwitch,A,B", "--load-extension=" + filepath.Join(dir, "one") + ",/two",
+		"--disable-blink-features=AutomationControlled,C", "--enable-features=D", "--mute-audio", "--window-size=800,600",
+	} {
+		if !slices.Contains(args, want) {
+			t.Errorf("%q lacks %s", args, want)
+		}
 	}
 }
 

@@ -19,45 +19,35 @@ import (
 // workers. Each waits, before any script of its own, until it has been dressed.
 type disguise struct {
 	print  *fingerprint.Fingerprint
+	dir    string // that it is kept in, if any
 	script string
 }
 
 // disguiseOf is the disguise that a caller wants; nil if none. Without stealth
 // there is none, whatever else is said.
-func (p *process) disguiseOf(ctx context.Context, in tool.BrowserIn) (*disguise, error) {
+func disguiseOf(in tool.BrowserIn) (*disguise, error) {
 	if !in.Stealth {
 		return nil, nil
 	}
-	print, err := p.printOf(ctx, in)
+	print, err := printOf(in)
 	if err != nil {
 		return nil, guest.Failf(guest.BadArgument, "%v", err)
 	}
-	return &disguise{print, print.Script()}, nil
+	return &disguise{print: print, dir: in.KeepFingerprint}, nil
 }
 
 // printOf is a fingerprint: the caller's, else the one that was kept, else one
-// that is made up and kept. With a user agent, or without any wish, the browser
+// that is made up. With a user agent, or without any wish, the browser
 // stays what it is, but for its video card: it has none.
-func (p *process) printOf(ctx context.Context, in tool.BrowserIn) (*fingerprint.Fingerprint, error) {
+func printOf(in tool.BrowserIn) (*fingerprint.Fingerprint, error) {
 	if in.RawFingerprint != "" {
-		f, err := fingerprint.ParseBase64(in.RawFingerprint)
-		if err != nil {
-			return nil, err
-		}
-		return f, keep(in.KeepFingerprint, f)
+		return fingerprint.ParseBase64(in.RawFingerprint)
 	}
 	if f, err := kept(in.KeepFingerprint); f != nil || err != nil {
 		return f, err
 	}
-	var version struct{ Product, UserAgent string }
-	if err := p.tools.Browser().Call(ctx, "Browser.getVersion", nil, &version); err != nil {
-		return nil, err
-	}
-	_, number, _ := strings.Cut(version.Product, "/")
-	major, _, _ := strings.Cut(number, ".")
 	if in.UserAgent != "" || in.Fingerprint == nil && in.KeepFingerprint == "" {
-		f := &fingerprint.Fingerprint{VideoCard: fingerprint.VideoCard{Vendor: "Google Inc. (Intel)", Renderer: "ANGLE (Intel, Mesa Intel(R) UHD Graphics 620 (KBL GT2), OpenGL 4.6)"}}
-		return f, nil
+		return &fingerprint.Fingerprint{VideoCard: fingerprint.VideoCard{Vendor: "Google Inc. (Intel)", Renderer: "ANGLE (Intel, Mesa Intel(R) UHD Graphics 620 (KBL GT2), OpenGL 4.6)"}}, nil
 	}
 	var wish tool.FingerprintWish
 	if in.Fingerprint != nil {
@@ -67,11 +57,30 @@ func (p *process) printOf(ctx context.Context, in tool.BrowserIn) (*fingerprint.
 	if in.Screen != nil {
 		least = *in.Screen
 	}
-	f, err := fingerprint.Random(wish, major, least.Width, least.Height)
-	if err != nil {
-		return nil, err
+	return fingerprint.Random(wish, least.Width, least.Height)
+}
+
+// environment is what a browser that is going to wear it is started with besides.
+func (d *disguise) environment() []string {
+	if d == nil || d.print.Zone() == "" {
+		return nil
 	}
-	return f, keep(in.KeepFingerprint, f)
+	return []string{"TZ=" + d.print.Zone()}
+}
+
+// put has a browser wear it, from now on, and keeps it.
+func (d *disguise) put(ctx context.Context, s devtools.Session) error {
+	var version struct{ Product string }
+	if err := s.Call(ctx, "Browser.getVersion", nil, &version); err != nil {
+		return err
+	}
+	_, number, _ := strings.Cut(version.Product, "/")
+	d.print.Become(number)
+	d.script = d.print.Script()
+	if err := keep(d.dir, d.print); err != nil {
+		return err
+	}
+	return d.wear(s)
 }
 
 // printFile is what a fingerprint is called in the directory that it is kept in.
@@ -92,9 +101,9 @@ func kept(dir string) (*fingerprint.Fingerprint, error) {
 	return fingerprint.Parse(b)
 }
 
-// keep keeps a fingerprint in a directory, if there is one.
+// keep keeps a fingerprint in a directory, if there is one, and it is one.
 func keep(dir string, f *fingerprint.Fingerprint) error {
-	if dir == "" {
+	if dir == "" || f.Navigator.UserAgent == "" {
 		return nil
 	}
 	b, err := f.Document()
@@ -116,6 +125,13 @@ func (d *disguise) wear(s devtools.Session) error {
 	return s.Attach(ctx, devtools.Attacher{Attached: d.dress})
 }
 
+// metadata is the parts of a user agent as DevTools want them: with the version of
+// the browser for those who ask for it by its old name.
+type metadata struct {
+	*fingerprint.UserAgentData
+	FullVersion string `json:"fullVersion,omitempty"`
+}
+
 // dressWithin is how long a target that is up already may take to be dressed.
 const dressWithin = 5 * time.Second
 
@@ -130,7 +146,7 @@ func (d *disguise) dress(s devtools.Session, t devtools.Target) {
 	if n.UserAgent != "" {
 		agent := map[string]any{"userAgent": n.UserAgent, "platform": n.Platform, "acceptLanguage": strings.Join(n.Languages, ",")}
 		if u := n.UserAgentData; u != nil {
-			agent["userAgentMetadata"] = u
+			agent["userAgentMetadata"] = metadata{u, u.Version()}
 		}
 		tell("Emulation.setUserAgentOverride", agent)
 	}

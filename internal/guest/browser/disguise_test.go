@@ -24,8 +24,36 @@ const look = async () => { const n = navigator, d = n.userAgentData
 	return { agent: n.userAgent, platform: n.platform, languages: n.languages.join(), cores: n.hardwareConcurrency, memory: n.deviceMemory,
 		driven: !!n.webdriver, brands: d?.brands.map(b => b.brand).sort().join(), system: d?.platform, mobile: d?.mobile,
 		version: (await d?.getHighEntropyValues(['platformVersion']))?.platformVersion, card,
-		width: globalThis.screen?.width, touch: n.maxTouchPoints,
-		native: String(Object.getOwnPropertyDescriptor(Object.getPrototypeOf(n), 'hardwareConcurrency').get) + String(Function.prototype.toString) } }
+		width: globalThis.screen?.width, touch: n.maxTouchPoints, zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+		full: (await d?.getHighEntropyValues(['uaFullVersion', 'fullVersionList'])), shows: shows() } }
+
+// shows is what tells a function that was replaced from the one before.
+const shows = () => {
+	const found = []
+	const getter = (type, name) => Object.getOwnPropertyDescriptor(globalThis[type]?.prototype ?? {}, name)?.get
+	const navigator = globalThis.Navigator ? 'Navigator' : 'WorkerNavigator'
+	const all = { 'get hardwareConcurrency': getter(navigator, 'hardwareConcurrency'), 'get deviceMemory': getter(navigator, 'deviceMemory'), 'get platform': getter(navigator, 'platform'),
+		'get width': getter('Screen', 'width'), getParameter: globalThis.WebGLRenderingContext?.prototype.getParameter, toString: Function.prototype.toString }
+	const frame = globalThis.document?.body?.appendChild(document.createElement('iframe'))
+	const from = f => { try { f() } catch (e) { return e } }
+	for (const [name, f] of Object.entries(all)) {
+		if (!f) continue
+		const not = (what, ok) => ok || found.push(name + ' ' + what)
+		const native = 'function ' + name + '() { [native code] }'
+		not('has source', String(f) == native)
+		not('has source in another frame', !frame || frame.contentWindow.Function.prototype.toString.call(f) == native)
+		not('has source from another frame', !frame || name == 'toString' || String(frame.contentWindow.Function.prototype.toString) == 'function toString() { [native code] }')
+		not('is called ' + f.name, f.name == name)
+		not('has a prototype', !('prototype' in f))
+		not('has properties', Object.getOwnPropertyNames(f).sort() == 'length,name')
+		not('can be constructed', from(() => new f()) instanceof TypeError)
+		const e = from(() => f.call({}))
+		not('takes anything', e instanceof TypeError)
+		not('shows where it was called from: ' + e.stack, e.stack.split('\n').length == from(() => null.x).stack.split('\n').length)
+	}
+	frame?.remove()
+	return found.join('; ')
+}
 `
 
 func looking(t *testing.T) (address string, seen chan map[string]any) {
@@ -89,9 +117,8 @@ func TestADisguiseIsWornEverywhere(t *testing.T) {
 	first := openAs(t, in)
 	for as, x := range first {
 		for what, want := range map[string]any{
-			"platform": "Win32", "languages": "de-DE,de", "memory": 8., "driven": false, "brands": "Chromium,Google Chrome,Not_A Brand",
+			"platform": "Win32", "languages": "de-DE,de", "memory": 8., "driven": false, "zone": "Europe/Berlin", "shows": "",
 			"system": "Windows", "mobile": false, "cores": first["page"]["cores"], "agent": first["page"]["agent"], "header": first["page"]["agent"],
-			"native": "function get hardwareConcurrency() { [native code] }function toString() { [native code] }",
 		} {
 			if x[what] != want {
 				t.Errorf("%s: %s is %v, want %v", as, what, x[what], want)
@@ -102,6 +129,12 @@ func TestADisguiseIsWornEverywhere(t *testing.T) {
 		}
 		if card := x["card"].(string); card != "none" && !strings.Contains(card, "Direct3D11") {
 			t.Errorf("%s: its video card is %s", as, card)
+		}
+		if brands := x["brands"].(string); !strings.Contains(brands, "Chromium,Google Chrome") || !strings.Contains(brands, "Not") {
+			t.Errorf("%s: its brands are %s", as, brands)
+		}
+		if full := fmt.Sprint(x["full"]); strings.Count(full, x["full"].(map[string]any)["uaFullVersion"].(string)) != 3 {
+			t.Errorf("%s: its versions are %s", as, full)
 		}
 		if !strings.HasPrefix(x["accept"].(string), "de-DE,de") {
 			t.Errorf("%s: it accepts %s", as, x["accept"])

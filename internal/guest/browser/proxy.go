@@ -63,9 +63,12 @@ func upstreamOf(list []tool.BrowserProxy) (*url.URL, error) {
 // proxyWithin is how long a proxy may take to answer.
 const proxyWithin = 10 * time.Second
 
-// reach finds out whether a proxy is there, which Chromium does not until a page
-// is asked for.
+// reach finds out whether a proxy is there, if there is to be one. Chromium does
+// not until a page is asked for.
 func reach(ctx context.Context, upstream *url.URL) error {
+	if upstream == nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, proxyWithin)
 	defer cancel()
 	conn, err := new(net.Dialer).DialContext(ctx, "tcp", upstream.Host)

@@ -6,6 +6,7 @@
 package fingerprint
 
 import (
+	crand "crypto/rand"
 	_ "embed"
 	"encoding/base64"
 	"encoding/json"
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/agentbay/agentbay/tool"
@@ -143,9 +145,9 @@ var systems = []struct {
 	mobile bool
 }{{"windows", false}, {"macos", false}, {"linux", false}, {"android", true}, {"ios", true}}
 
-// Random makes a fingerprint of a browser of a major version, such as "131", with
-// a screen at least as large as the real one, so that windows fit.
-func Random(w tool.FingerprintWish, major string, width, height int) (*Fingerprint, error) {
+// Random makes a fingerprint, with a screen at least as large as the real one, so
+// that windows fit. Which version of a browser it is of, Become says.
+func Random(w tool.FingerprintWish, width, height int) (*Fingerprint, error) {
 	var fit []string
 	for _, s := range systems {
 		device := map[bool]string{false: "desktop", true: "mobile"}[s.mobile]
@@ -157,7 +159,7 @@ func Random(w tool.FingerprintWish, major string, width, height int) (*Fingerpri
 	if len(fit) == 0 {
 		return nil, fmt.Errorf("no fingerprint is of a device of %q with an operating system of %q; desktops have windows, macos or linux, mobiles android or ios", w.Devices, w.Systems)
 	}
-	f := makers[pick(fit)](major)
+	f := makers[pick(fit)]()
 	if !f.Mobile() {
 		s := pick([]Screen{{Width: 1920, Height: 1080}, {Width: 2560, Height: 1440}, {Width: 1920, Height: 1200}})
 		f.Screen = Screen{Width: max(s.Width, width), Height: max(s.Height, height), ColorDepth: 24, DevicePixelRatio: 1}
@@ -183,54 +185,92 @@ func languages(locale string) []string {
 
 // makers make fingerprints of each system. Versions of systems are those that
 // browsers admit to: user agents are frozen, by https://www.chromium.org/updates/ua-reduction.
-var makers = map[string]func(major string) *Fingerprint{
-	"windows": func(major string) *Fingerprint {
-		return chrome(major, "Windows NT 10.0; Win64; x64", "Win32", "Windows", pick([]string{"10.0.0", "15.0.0"}), "x86", pick([]VideoCard{
+var makers = map[string]func() *Fingerprint{
+	"windows": func() *Fingerprint {
+		return chrome("Windows NT 10.0; Win64; x64", "Win32", "Windows", pick([]string{"10.0.0", "15.0.0"}), "x86", pick([]VideoCard{
 			{"Google Inc. (NVIDIA)", "ANGLE (NVIDIA, NVIDIA GeForce RTX 3060 (0x00002504) Direct3D11 vs_5_0 ps_5_0, D3D11)"},
 			{"Google Inc. (Intel)", "ANGLE (Intel, Intel(R) UHD Graphics 630 (0x00003E92) Direct3D11 vs_5_0 ps_5_0, D3D11)"},
 			{"Google Inc. (AMD)", "ANGLE (AMD, AMD Radeon(TM) Graphics (0x00001638) Direct3D11 vs_5_0 ps_5_0, D3D11)"},
 		}))
 	},
-	"macos": func(major string) *Fingerprint {
-		return chrome(major, "Macintosh; Intel Mac OS X 10_15_7", "MacIntel", "macOS", pick([]string{"14.6.1", "15.1.0"}), "arm", VideoCard{"Google Inc. (Apple)", pick([]string{
+	"macos": func() *Fingerprint {
+		return chrome("Macintosh; Intel Mac OS X 10_15_7", "MacIntel", "macOS", pick([]string{"14.6.1", "15.1.0"}), "arm", VideoCard{"Google Inc. (Apple)", pick([]string{
 			"ANGLE (Apple, ANGLE Metal Renderer: Apple M1, Unspecified Version)", "ANGLE (Apple, ANGLE Metal Renderer: Apple M2, Unspecified Version)",
 		})})
 	},
-	"linux": func(major string) *Fingerprint {
-		return chrome(major, "X11; Linux x86_64", "Linux x86_64", "Linux", "6.5.0", "x86", VideoCard{"Google Inc. (Intel)", "ANGLE (Intel, Mesa Intel(R) UHD Graphics 620 (KBL GT2), OpenGL 4.6)"})
+	"linux": func() *Fingerprint {
+		return chrome("X11; Linux x86_64", "Linux x86_64", "Linux", "6.5.0", "x86", VideoCard{"Google Inc. (Intel)", "ANGLE (Intel, Mesa Intel(R) UHD Graphics 620 (KBL GT2), OpenGL 4.6)"})
 	},
-	"android": func(major string) *Fingerprint {
+	"android": func() *Fingerprint {
 		model := pick([]string{"Pixel 7", "Pixel 8", "SM-S918B"})
-		f := chrome(major, "Linux; Android 10; K", "Linux armv81", "Android", "14.0.0", "", VideoCard{"Google Inc. (ARM)", "ANGLE (ARM, Mali-G710, OpenGL ES 3.2)"})
+		f := chrome("Linux; Android 10; K", "Linux armv81", "Android", "14.0.0", "", VideoCard{"Google Inc. (ARM)", "ANGLE (ARM, Mali-G710, OpenGL ES 3.2)"})
 		f.Navigator.UserAgent = strings.Replace(f.Navigator.UserAgent, " Safari/", " Mobile Safari/", 1)
 		d := f.Navigator.UserAgentData
 		d.Mobile, d.Model, d.Bitness = true, model, ""
 		return phone(f, Screen{Width: 412, Height: 915, DevicePixelRatio: 2.625})
 	},
-	"ios": func(major string) *Fingerprint {
+	"ios": func() *Fingerprint {
 		return phone(&Fingerprint{
-			Navigator: Navigator{Platform: "iPhone", UserAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/" + major + ".0.0.0 Mobile/15E148 Safari/604.1"},
+			Navigator: Navigator{Platform: "iPhone", UserAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/" + unversioned + " Mobile/15E148 Safari/604.1"},
 			VideoCard: VideoCard{"Apple Inc.", "Apple GPU"},
 		}, Screen{Width: 393, Height: 852, DevicePixelRatio: 3})
 	},
 }
 
+// unversioned stands for the version of a browser until Become says it.
+const unversioned = "0.0.0.0"
+
 // chrome is Chrome on a machine with 64 bits.
-func chrome(major, system, platform, name, version, architecture string, card VideoCard) *Fingerprint {
-	full := major + ".0.0.0"
-	brands := func(v string) []Brand {
-		return []Brand{{"Chromium", v}, {"Google Chrome", v}, {"Not_A Brand", strings.Replace(v, major, "24", 1)}}
-	}
+func chrome(system, platform, name, version, architecture string, card VideoCard) *Fingerprint {
 	return &Fingerprint{
 		VideoCard: card,
 		Navigator: Navigator{
-			UserAgent: "Mozilla/5.0 (" + system + ") AppleWebKit/537.36 (KHTML, like Gecko) Chrome/" + full + " Safari/537.36",
-			Platform:  platform,
-			UserAgentData: &UserAgentData{
-				Brands: brands(major), FullVersionList: brands(full), Platform: name, PlatformVersion: version, Architecture: architecture, Bitness: "64",
-			},
+			UserAgent:     "Mozilla/5.0 (" + system + ") AppleWebKit/537.36 (KHTML, like Gecko) Chrome/" + unversioned + " Safari/537.36",
+			Platform:      platform,
+			UserAgentData: &UserAgentData{Platform: name, PlatformVersion: version, Architecture: architecture, Bitness: "64"},
 		},
 	}
+}
+
+// Become makes a random fingerprint one of Chrome of a version, such as
+// "131.0.6778.85". Others have theirs.
+func (f *Fingerprint) Become(version string) {
+	n := &f.Navigator
+	if !strings.Contains(n.UserAgent, unversioned) {
+		return
+	}
+	major, _, _ := strings.Cut(version, ".")
+	n.UserAgent = strings.Replace(n.UserAgent, unversioned, major+".0.0.0", 1)
+	if d := n.UserAgentData; d != nil {
+		d.Brands, d.FullVersionList = brands(major, major, ""), brands(major, version, ".0.0.0")
+	}
+}
+
+// brands is what Chrome of a major version calls itself, with a name that makes no
+// sense among them. Name and order go by the major version, as in GenerateBrandVersionList of
+// https://source.chromium.org/chromium/chromium/src/+/main:components/embedder_support/user_agent_utils.cc.
+func brands(major, version, zeros string) []Brand {
+	seed, _ := strconv.Atoi(major)
+	mark := func(i int) string {
+		return []string{" ", "(", ":", "-", ".", "/", ")", ";", "=", "?", "_"}[(seed+i)%11]
+	}
+	senseless := Brand{"Not" + mark(0) + "A" + mark(1) + "Brand", []string{"8", "99", "24"}[seed%3] + zeros}
+	order := [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}[seed%6]
+	list := make([]Brand, 3)
+	for i, b := range []Brand{senseless, {"Chromium", version}, {"Google Chrome", version}} {
+		list[order[i]] = b
+	}
+	return list
+}
+
+// Version is that of the browser, such as "131.0.6778.85"; empty if it does not say.
+func (d *UserAgentData) Version() string {
+	for _, b := range d.FullVersionList {
+		if b.Brand == "Chromium" {
+			return b.Version
+		}
+	}
+	return ""
 }
 
 // phone gives a fingerprint a phone's screen.
@@ -251,5 +291,5 @@ func (f *Fingerprint) Script() string {
 	if err != nil {
 		panic(err) // of a struct of strings and numbers
 	}
-	return "(" + strings.TrimSpace(script) + ")(" + string(b) + ")"
+	return fmt.Sprintf("(%s)(%s, %q)", strings.TrimSpace(script), b, crand.Text())
 }

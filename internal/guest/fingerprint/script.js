@@ -1,10 +1,27 @@
-print => {
-	// Getters that are replaced look as the ones before: they refuse the same
-	// objects, and say that they are native code.
+(print, secret) => {
+	'use strict'
+	// Functions that are replaced look as the ones before: they refuse the same
+	// objects, with the same error, and say that they are native code. So do they to
+	// frames of the same site: all of them share looks, by the secret.
 	const { apply, defineProperty, getOwnPropertyDescriptor } = Reflect
-	const looks = new WeakMap()
+	const { captureStackTrace } = Error
 	const toString = Function.prototype.toString
-	const says = { toString() { return looks.get(this) ?? apply(toString, this, arguments) } }.toString
+	let looks = new WeakMap()
+	const ask = (original, self, args, by) => {
+		try {
+			return apply(original, self, args)
+		} catch (e) {
+			captureStackTrace(e, by) // it was not called from here
+			throw e
+		}
+	}
+	const says = { toString() { return this === secret ? looks : looks.get(this) ?? ask(toString, this, arguments, says) } }.toString
+	for (const name of ['parent', 'opener']) {
+		try {
+			const theirs = globalThis[name].Function.prototype.toString
+			if (theirs !== toString && apply(toString, theirs, []) === apply(toString, says, [])) looks = apply(theirs, secret, [])
+		} catch { } // there is none, or it is of another site
+	}
 	const like = (f, original) => {
 		looks.set(f, apply(toString, original, []))
 		defineProperty(f, 'name', { value: original.name, configurable: true })
@@ -17,18 +34,18 @@ print => {
 		const proto = globalThis[type]?.prototype
 		const d = proto && getOwnPropertyDescriptor(proto, name)
 		if (!value || !d?.get) return
-		const getter = getOwnPropertyDescriptor({ get [name]() { apply(d.get, this, []); return value } }, name).get
+		const getter = getOwnPropertyDescriptor({ get [name]() { ask(d.get, this, [], getter); return value } }, name).get
 		defineProperty(proto, name, { ...d, get: like(getter, d.get) })
 	}
+	const { userAgent, platform, deviceMemory, hardwareConcurrency, maxTouchPoints } = print.navigator
 	for (const type of ['Navigator', 'WorkerNavigator']) {
-		get(type, 'deviceMemory', print.navigator.deviceMemory)
-		get(type, 'hardwareConcurrency', print.navigator.hardwareConcurrency)
+		get(type, 'deviceMemory', deviceMemory)
+		get(type, 'hardwareConcurrency', hardwareConcurrency)
+		get(type, 'platform', platform) // in pages it is set, and lost when a client of DevTools sets a user agent
 	}
-	const { userAgent, platform } = print.navigator // in pages they are set
-	for (const [name, value] of Object.entries({ userAgent, platform, appVersion: userAgent.replace('Mozilla/', '') })) {
-		get('WorkerNavigator', name, value)
-	}
-	get('Navigator', 'maxTouchPoints', print.navigator.maxTouchPoints)
+	get('WorkerNavigator', 'userAgent', userAgent)
+	get('WorkerNavigator', 'appVersion', userAgent.replace('Mozilla/', ''))
+	get('Navigator', 'maxTouchPoints', maxTouchPoints)
 	const { width, height, availWidth, availHeight, colorDepth } = print.screen
 	for (const [name, value] of Object.entries({ width, height, availWidth, availHeight, colorDepth, pixelDepth: colorDepth })) {
 		get('Screen', name, value)
@@ -40,7 +57,7 @@ print => {
 		if (!proto || !vendor || !renderer) continue
 		const original = proto.getParameter
 		const unmasked = { 37445: vendor, 37446: renderer } // WEBGL_debug_renderer_info
-		const { getParameter } = { getParameter(name) { const v = apply(original, this, arguments); return v && (unmasked[name] ?? v) } }
+		const { getParameter } = { getParameter(name) { const v = ask(original, this, arguments, getParameter); return v && (unmasked[name] ?? v) } }
 		defineProperty(proto, 'getParameter', { value: like(getParameter, original), writable: true, configurable: true, enumerable: true })
 	}
 }
