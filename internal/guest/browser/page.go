@@ -43,6 +43,8 @@ func (b *Browser) work(ctx context.Context, id string, limit time.Duration, do f
 	switch refusal := (*devtools.Error)(nil); {
 	case errors.Is(err, context.DeadlineExceeded):
 		err = guest.Failf(guest.Unsuccessful, "[timeout] the page did not answer within %s; a script of it may be busy", limit)
+	case errors.Is(err, devtools.ErrClosed):
+		err = guest.Failf(guest.Unsuccessful, "the page was closed meanwhile")
 	case errors.As(err, &refusal):
 		err = guest.Failf(guest.Unsuccessful, "the browser refuses: %s", refusal.Message)
 	}
@@ -62,16 +64,31 @@ func (b *Browser) workWithin(ctx context.Context, id string, do func(context.Con
 	return do(ctx, at)
 }
 
-// attach begins to work on a page.
+// attach begins to work on a page, by default on the active one. That may close
+// between two questions; then it is another.
 func (b *Browser) attach(ctx context.Context, browser devtools.Session, id string) (*page, error) {
-	var err error
-	if id == "" {
-		if id, err = b.active(ctx, browser); err != nil {
+	if id != "" {
+		return attach(ctx, browser, id)
+	}
+	for tries := 1; ; tries++ {
+		id, err := b.active(ctx, browser)
+		if err != nil {
 			return nil, err
 		}
+		p, err := attach(ctx, browser, id)
+		if gone := (*guest.Failure)(nil); !errors.As(err, &gone) || tries == maxTries {
+			return p, err
+		}
 	}
+}
+
+// maxTries bounds how often the active page is looked for.
+const maxTries = 50
+
+// attach begins to work on a page.
+func attach(ctx context.Context, browser devtools.Session, id string) (*page, error) {
 	var out struct{ SessionID string }
-	err = browser.Call(ctx, "Target.attachToTarget", map[string]any{"targetId": id, "flatten": true}, &out)
+	err := browser.Call(ctx, "Target.attachToTarget", map[string]any{"targetId": id, "flatten": true}, &out)
 	if refusal := (*devtools.Error)(nil); errors.As(err, &refusal) {
 		return nil, guest.Failf(guest.BadArgument, "there is no page %q; without page_id it is the active one", clip(id))
 	}
@@ -319,7 +336,7 @@ func (p *page) open(ctx context.Context, address string) (loaded bool, err error
 		case <-crashed:
 			return false, errCrashed
 		case <-p.Gone():
-			return false, devtools.ErrGone
+			return false, devtools.ErrClosed
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		}
@@ -405,6 +422,14 @@ func (b *Browser) closePage(ctx context.Context, in tool.PageIn) (guest.Answer, 
 				return guest.Answer{}, err
 			}
 		}
-		return guest.Text("Closed the page"), p.browser.Call(ctx, "Target.closeTarget", map[string]any{"targetId": p.target}, nil)
+		if err := p.browser.Call(ctx, "Target.closeTarget", map[string]any{"targetId": p.target}, nil); err != nil {
+			return guest.Answer{}, err
+		}
+		select {
+		case <-p.Gone():
+			return guest.Text("Closed the page"), nil
+		case <-ctx.Done():
+			return guest.Answer{}, context.Cause(ctx)
+		}
 	})
 }

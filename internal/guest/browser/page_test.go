@@ -148,7 +148,7 @@ func TestAPictureShowsAPageOrAPart(t *testing.T) {
 
 func TestClosingThePagesLeavesTheBrowserOpen(t *testing.T) {
 	b, at := headlessly(t), site(t)
-	for range 3 {
+	for range 10 {
 		if _, failure := goTo(t, b, at+"/plain"); failure != "" {
 			t.Fatal(failure)
 		}
@@ -158,5 +158,18 @@ func TestClosingThePagesLeavesTheBrowserOpen(t *testing.T) {
 	}
 	if !b.running.alive() {
 		t.Error("the browser has ended")
+	}
+}
+
+func TestAPageThatIsClosingIsNotTheActiveOne(t *testing.T) {
+	b, at := headlessly(t), site(t)
+	browser := b.running.tools.Browser()
+	for range 20 {
+		id, err := newPage(t.Context(), browser)
+		must(t, err)
+		must(t, browser.Tell(t.Context(), "Target.closeTarget", map[string]any{"targetId": id}))
+		if _, failure := goTo(t, b, at+"/plain"); failure != "" {
+			t.Fatal(failure)
+		}
 	}
 }

@@ -385,7 +385,7 @@ func (p *page) quiet(ctx context.Context) error {
 		}
 		select {
 		case <-p.Gone():
-			return devtools.ErrGone
+			return devtools.ErrClosed
 		default:
 		}
 	}

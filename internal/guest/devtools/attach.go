@@ -43,7 +43,7 @@ func (s Session) Attach(ctx context.Context, a Attacher) error {
 	var mu sync.Mutex
 	first := true              // until what there is has been named; guarded by mu
 	var heeded []chan struct{} // closed when those have been; guarded by mu while first
-	s.On("Target.attachedToTarget", func(params json.RawMessage) {
+	s.On(attached, func(params json.RawMessage) {
 		var e struct {
 			SessionID          string
 			TargetInfo         Target
@@ -64,7 +64,7 @@ func (s Session) Attach(ctx context.Context, a Attacher) error {
 			a.Attached(s.Session(e.SessionID), e.TargetInfo)
 		}()
 	})
-	s.On("Target.detachedFromTarget", func(params json.RawMessage) {
+	s.On(detached, func(params json.RawMessage) {
 		var e struct{ SessionID string }
 		if json.Unmarshal(params, &e) == nil {
 			go a.detached(s.Session(e.SessionID))

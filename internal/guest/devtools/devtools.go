@@ -20,8 +20,11 @@ import (
 // maxMessage bounds a message of the browser, in bytes. The longest are pictures.
 const maxMessage = 128 << 20
 
-// ErrGone is what calls fail with when the connection has ended.
-var ErrGone = errors.New("the browser has ended, or broke off its connection")
+// What calls fail with that have no answer any more.
+var (
+	ErrGone   = errors.New("the browser has ended, or broke off its connection")
+	ErrClosed = errors.New("the page was closed")
+)
 
 // An Error is a browser's refusal of a call.
 type Error struct {
@@ -40,6 +43,7 @@ type Conn struct {
 	last     int64                       // number of the last call; guarded by mu
 	waiting  map[int64]chan<- message    // guarded by mu
 	handlers map[topic]map[*handler]bool // guarded by mu
+	targets  map[string]chan struct{}    // by session, closed and taken out when it has ended; guarded by mu
 }
 
 // A message is what goes in either direction.
@@ -65,7 +69,7 @@ func Dial(ctx context.Context, address string) (*Conn, error) {
 		return nil, fmt.Errorf("the browser does not answer: %w", err)
 	}
 	ws.SetReadLimit(maxMessage)
-	c := &Conn{ws: ws, gone: make(chan struct{}), waiting: map[int64]chan<- message{}, handlers: map[topic]map[*handler]bool{}}
+	c := &Conn{ws: ws, gone: make(chan struct{}), waiting: map[int64]chan<- message{}, handlers: map[topic]map[*handler]bool{}, targets: map[string]chan struct{}{}}
 	go c.listen()
 	return c, nil
 }
@@ -79,7 +83,7 @@ func (c *Conn) Close() {
 
 // listen takes messages until the connection ends.
 func (c *Conn) listen() {
-	defer close(c.gone)
+	defer c.end()
 	for {
 		var m message
 		if err := wsjson.Read(context.Background(), c.ws, &m); err != nil {
@@ -88,6 +92,17 @@ func (c *Conn) listen() {
 		}
 		c.take(m)
 	}
+}
+
+// end tells everybody that the connection has ended.
+func (c *Conn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(c.gone)
+	for _, target := range c.targets {
+		close(target)
+	}
+	clear(c.targets)
 }
 
 // take hands a message to who waits for it.
@@ -101,10 +116,36 @@ func (c *Conn) take(m message) {
 		}
 		return
 	}
+	c.followLocked(m)
 	for h := range c.handlers[topic{m.Session, m.Method}] {
 		h.heed(m.Params)
 	}
 }
+
+// followLocked follows which targets there are. It is told of each before anybody
+// else is.
+func (c *Conn) followLocked(m message) {
+	if m.Method != attached && m.Method != detached {
+		return
+	}
+	var e struct{ SessionID string }
+	if json.Unmarshal(m.Params, &e) != nil {
+		return
+	}
+	switch target := c.targets[e.SessionID]; {
+	case m.Method == attached && target == nil:
+		c.targets[e.SessionID] = make(chan struct{})
+	case m.Method == detached && target != nil:
+		close(target)
+		delete(c.targets, e.SessionID)
+	}
+}
+
+// Events that tell of targets.
+const (
+	attached = "Target.attachedToTarget"
+	detached = "Target.detachedFromTarget"
+)
 
 // A Session is one target as the connection has it; that of the empty name is the
 // browser itself.
@@ -132,18 +173,30 @@ func (s Session) Call(ctx context.Context, method string, params, result any) er
 	}
 	select {
 	case m := <-answer:
-		if m.Error != nil {
-			return m.Error
-		}
-		if result == nil {
-			return nil
-		}
-		return json.Unmarshal(m.Result, result)
-	case <-c.gone:
-		return ErrGone
+		return m.read(result)
+	case <-s.Gone():
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	select {
+	case m := <-answer: // its last
+		return m.read(result)
+	case <-c.gone:
+		return ErrGone
+	default:
+		return ErrClosed
+	}
+}
+
+// read reads the answer to a call.
+func (m message) read(result any) error {
+	if m.Error != nil {
+		return m.Error
+	}
+	if result == nil {
+		return nil
+	}
+	return json.Unmarshal(m.Result, result)
 }
 
 // Tell calls a method whose result nobody waits for. Calls are sent in order.
@@ -211,8 +264,26 @@ func (s Session) Forget() {
 	maps.DeleteFunc(c.handlers, func(at topic, _ map[*handler]bool) bool { return at.session == s.ID })
 }
 
-// Gone is closed when the connection has ended.
-func (s Session) Gone() <-chan struct{} { return s.conn.gone }
+// Gone is closed when the target, or the connection, has ended.
+func (s Session) Gone() <-chan struct{} {
+	c := s.conn
+	if s.ID == "" {
+		return c.gone
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if target := c.targets[s.ID]; target != nil {
+		return target
+	}
+	return over
+}
+
+// over is of targets that have ended.
+var over = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // Session is another session of the same connection, by the name that the browser
 // gave it.

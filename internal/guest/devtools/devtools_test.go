@@ -58,6 +58,9 @@ func TestCallsGetTheirOwnAnswers(t *testing.T) {
 		case "Early":
 			send(message{"id": m["id"], "sessionId": m["sessionId"], "result": message{"of": "early"}})
 			send(message{"id": (*held.Load())["id"], "result": message{"of": "late"}})
+		case "Attach":
+			send(message{"method": "Target.attachedToTarget", "params": message{"sessionId": "s"}})
+			send(message{"id": m["id"], "result": message{}})
 		case "No":
 			send(message{"id": m["id"], "error": message{"code": -32000, "message": "not here"}})
 		case "Strange":
@@ -76,6 +79,9 @@ func TestCallsGetTheirOwnAnswers(t *testing.T) {
 		if err := c.Browser().Call(t.Context(), "No", map[string]any{"a": 1}, nil); err == nil || err.Error() != "not here" {
 			t.Fatalf("refused: %v", err)
 		}
+	}
+	if err := c.Browser().Call(t.Context(), "Attach", nil, nil); err != nil {
+		t.Fatal(err)
 	}
 	if err := c.Browser().Session("s").Call(t.Context(), "Early", nil, &out); err != nil || out.Of != "early" {
 		t.Errorf("early: %+v, %v", out, err)
@@ -100,6 +106,47 @@ func TestCallsGetTheirOwnAnswers(t *testing.T) {
 	}
 	if err := c.Browser().Tell(t.Context(), "No", nil); !errors.Is(err, devtools.ErrGone) {
 		t.Errorf("of one that has ended: %v", err)
+	}
+}
+
+func TestCallsEndWithTheirTarget(t *testing.T) {
+	c := browser(t, func(m message, send func(message)) {
+		switch m["method"] {
+		case "Attach":
+			for _, id := range []string{"a", "b"} {
+				send(message{"method": "Target.attachedToTarget", "params": message{"sessionId": id}})
+			}
+			send(message{"id": m["id"], "result": message{}})
+		case "Close": // and is answered before
+			send(message{"id": m["id"], "result": message{}})
+			send(message{"method": "Target.detachedFromTarget", "params": message{"sessionId": "a"}})
+		}
+	})
+	if err := c.Browser().Call(t.Context(), "Attach", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	a, b := c.Browser().Session("a"), c.Browser().Session("b")
+	never := map[devtools.Session]chan error{a: make(chan error, 1), b: make(chan error, 1)}
+	for s, ended := range never {
+		go func() { ended <- s.Call(t.Context(), "Never", nil, nil) }()
+	}
+	if err := a.Call(t.Context(), "Close", nil, nil); err != nil {
+		t.Errorf("what was answered: %v", err)
+	}
+	if err := <-never[a]; err != devtools.ErrClosed {
+		t.Errorf("what was not: %v", err)
+	}
+	if err := a.Call(t.Context(), "Late", nil, nil); err != devtools.ErrClosed {
+		t.Errorf("what comes later: %v", err)
+	}
+	select {
+	case err := <-never[b]:
+		t.Errorf("of another target: %v", err)
+	default:
+	}
+	c.Close()
+	if err := <-never[b]; err != devtools.ErrGone {
+		t.Errorf("at the end: %v", err)
 	}
 }
 
