@@ -225,7 +225,6 @@ func TestActions(t *testing.T) {
 		"link, half a port":          {"GetLink", []string{"SessionId", testID, "ProtocolType", "wss", "Port", "30150.5"}, 400, "PARAM_ERROR", "PARAM_ERROR"},
 		"link, port too low":         {"GetLink", []string{"SessionId", testID, "Port", "30099"}, 400, "PARAM_ERROR", "from 30100 to 30199"},
 		"link, port too high":        {"GetLink", []string{"SessionId", testID, "Port", "30200"}, 400, "PARAM_ERROR", "from 30100 to 30199"},
-		"captchas":                   {"InitBrowser", []string{"SessionId", testID, "BrowserOption", `{"solveCaptchas":true}`}, 400, "InvalidParameter", "does not offer solving of captchas"},
 		"browser, unknown":           {"GetCdpLink", []string{"SessionId", "s-1"}, 400, "InvalidMcpSession.NotFound", "not found"},
 		"phone":                      {"GetAdbLink", []string{"SessionId", testID, "Option", "{}"}, 400, "NotSupported", "does not offer phones"},
 		"phone, unknown":             {"GetAdbLink", []string{"SessionId", "s-1"}, 400, "InvalidMcpSession.NotFound", "not found"},

@@ -26,26 +26,17 @@ type initBrowserParams struct {
 }
 
 // A browserOption is what the wire says of a browser beyond what the tool takes.
-// What this release cannot give is refused, not dropped.
 type browserOption struct {
 	tool.BrowserIn
 	Captchas  bool `json:"solveCaptchas"`
 	AutoLogin bool `json:"autoLogin"`
 }
 
-func (o browserOption) check() error {
-	for _, x := range []struct {
-		asked bool
-		what  string
-	}{
-		{o.Captchas, "solving of captchas (solveCaptchas)"},
-		{o.AutoLogin, "automatic login (autoLogin)"},
-	} {
-		if x.asked {
-			return agentbay.Errorf(agentbay.Invalid, "this bay does not offer %s yet; initialize the browser without", x.what)
-		}
-	}
-	return nil
+// in is what the tool takes. Who solves captchas and logs in is a person, for whom a
+// model calls.
+func (o browserOption) in() tool.BrowserIn {
+	o.CallForUser = o.CallForUser || o.Captchas || o.AutoLogin
+	return o.BrowserIn
 }
 
 // A browserData says that the browser is there.
@@ -58,10 +49,7 @@ const maxBrowserAnswer = 16 << 10
 
 // initBrowser opens the browser and answers when it can be dialled.
 func initBrowser(ctx context.Context, c *call, p initBrowserParams) (answer, error) {
-	if err := p.Option.check(); err != nil {
-		return answer{}, err
-	}
-	call, err := tool.OpenBrowser.Call(p.Option.BrowserIn)
+	call, err := tool.OpenBrowser.Call(p.Option.in())
 	if err != nil {
 		return answer{}, err
 	}

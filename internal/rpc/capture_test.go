@@ -148,11 +148,6 @@ func (c capture) checkAction(t *testing.T, line int, res *http.Response) {
 		want = []string{"ok", "PARAM_ERROR"}
 	case action == "GetCdpLink":
 		want = []string{"ok", "InvalidParameter"} // some ask it of a session without a browser
-	case action == "InitBrowser":
-		var o browserOption
-		if json.Unmarshal([]byte(p.get("BrowserOption")), &o) == nil && o.check() != nil {
-			want = []string{"InvalidParameter"}
-		}
 	case action == "GetAdbLink":
 		want = []string{"NotSupported"}
 	case action == "CreateMcpSession" && refusable(p.Values):

@@ -46,6 +46,5 @@ def test_a_browser_is_driven_by_its_dev_tools(new_session: NewSession) -> None:
 
 def test_what_is_not_offered_is_refused(new_session: NewSession) -> None:
     session = new_session(image_id="browser_latest")
-    assert not session.browser.initialize(BrowserOption(solve_captchas=True))
     assert not session.browser.initialize(BrowserOption(cmd_args=["--remote-debugging-port=1"]))
     assert not new_session(image_id="code_latest").browser.initialize()
