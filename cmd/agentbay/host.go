@@ -54,7 +54,7 @@ func (a *app) openHost(ctx context.Context, o *serveOptions, log *slog.Logger) (
 		Store: db, Images: images, Log: log,
 		Runtime: o.runtime, ImageRuntimes: o.imageRuntimes, Warm: o.warm,
 		Machine: o.machine, Network: network, Screens: o.screens, Links: o.linked(),
-		Operator: o.llm.operator(), MaxTokensPerKey: o.llm.maxTokensPerKey,
+		Operator: o.llm.operator(), OperatorOf: o.llm.operatorOf, MaxTokensPerKey: o.llm.maxTokensPerKey,
 		Captures:    &captures.Store{Dir: a.path("captures"), Keep: o.captures},
 		Replays:     o.replays,
 		MaxSessions: o.maxSessions, MaxSessionsPerKey: o.maxSessionsPerKey, Retention: o.retention,

@@ -18,7 +18,7 @@ import (
 
 func (a *app) keyCommand() *cobra.Command {
 	return group("apikey", "Make and manage API keys",
-		a.keyCreate(), a.keyList(), a.keyUsage(), a.keySwitch("enable", "Let API keys in again", false),
+		a.keyCreate(), a.keyList(), a.keyModel(), a.keyUsage(), a.keySwitch("enable", "Let API keys in again", false),
 		a.keySwitch("disable", "Turn API keys away, at once", true), a.keyRemove())
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/operator"
+	"github.com/agentbay/agentbay/internal/store"
 )
 
 // llmOptions are the flags of a server about the model that works on pages.
@@ -31,19 +32,24 @@ func (o *llmOptions) flags(f *pflag.FlagSet) {
 const llmKey = "AGENTBAY_LLM_KEY"
 
 func (o *llmOptions) check() error {
-	if (o.url == "") != (o.model == "") {
-		return agentbay.Errorf(agentbay.Invalid, "--llm-url and --llm-model belong together")
-	}
 	if o.maxTokensPerKey < 0 {
 		return agentbay.Errorf(agentbay.Invalid, "--llm-max-tokens-per-key is not below 0")
 	}
 	if o.atOnce < 1 || o.maxTokens < 1 {
 		return agentbay.Errorf(agentbay.Invalid, "--llm-at-once and --llm-max-tokens are above 0")
 	}
-	if o.url == "" {
+	if o.url == "" && o.model == "" {
 		return nil
 	}
-	u, err := url.Parse(o.url)
+	return checkModel(o.url, o.model)
+}
+
+// checkModel checks where a model is said to be.
+func checkModel(address, model string) error {
+	if address == "" || model == "" {
+		return agentbay.Errorf(agentbay.Invalid, "--llm-url and --llm-model belong together")
+	}
+	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
 		return agentbay.Errorf(agentbay.Invalid, "--llm-url is not https://host/path or http://host/path; a key belongs into %s", llmKey)
 	}
@@ -55,5 +61,10 @@ func (o *llmOptions) operator() *operator.Operator {
 	if o.url == "" {
 		return nil
 	}
-	return &operator.Operator{Model: operator.NewEndpoint(o.url, o.model, os.Getenv(llmKey), o.atOnce), MaxTokens: o.maxTokens}
+	return o.operatorOf(store.KeyModel{URL: o.url, Name: o.model, Secret: os.Getenv(llmKey)})
+}
+
+// operatorOf is what works on pages with a model.
+func (o *llmOptions) operatorOf(m store.KeyModel) *operator.Operator {
+	return &operator.Operator{Model: operator.NewEndpoint(m.URL, m.Name, m.Secret, o.atOnce), MaxTokens: o.maxTokens}
 }

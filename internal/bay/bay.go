@@ -81,7 +81,8 @@ type Bay struct {
 
 	MaxTokensPerKey int64 // of the model in a day, both ways, for keys that do not say; 0 means no limit
 
-	Operator *operator.Operator // works on pages of browsers; nil means that there is no model to do that
+	Operator   *operator.Operator                      // works on pages of browsers; nil means that there is no model to do that
+	OperatorOf func(store.KeyModel) *operator.Operator // does for a key with a model of its own
 
 	Warm map[string]int // how many sessions of an image to keep booted for who comes next
 
@@ -97,6 +98,7 @@ type Bay struct {
 
 	mu      sync.Mutex
 	live    map[agentbay.SessionID]*session // guarded by mu: all that may hold something on the host
+	own     map[string]ownModel             // by key; guarded by mu
 	closing bool                            // guarded by mu
 }
 

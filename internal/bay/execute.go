@@ -25,13 +25,13 @@ const noLogin = "this bay has no service that logs in by a skill; log in with pa
 	"let people help it with help_timeout, or mount a browser profile that is logged in"
 
 // execute reads the arguments of a task.
-func (b *Bay) execute(args json.RawMessage) (work, *float64, error) {
+func (u *use) execute(args json.RawMessage) (work, *float64, error) {
 	in, err := tool.ExecuteTask.Decode(args)
 	if err != nil {
 		return nil, nil, err
 	}
 	limit := executePatience.Seconds()
-	do, err := b.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
+	do, err := u.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
 		out, err := model.Act(ctx, page, operator.ActIn{
 			Action: in.Task, Vision: in.Vision, Whole: in.Full, Schema: in.Schema, Turns: executeTurns, Told: page.took, Help: page.patience(in.Help),
 		})

@@ -1,7 +1,6 @@
 package bay
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -47,31 +46,27 @@ const (
 
 // An operation is a tool that has a model work on a page.
 type operation struct {
-	read   func(*Bay, json.RawMessage) (do work, timeout *float64, err error) // the arguments
+	read   func(*use, json.RawMessage) (do work, timeout *float64, err error) // the arguments
 	result string                                                             // the tool that tells the answer
 	waits  bool                                                               // for the answer, which it tells itself
 }
 
 var operations = map[string]operation{
-	tool.ActAsync.Name:     {(*Bay).act, tool.ActResult.Name, false},
-	tool.Act.Name:          {(*Bay).act, tool.ActResult.Name, true},
-	tool.ObserveAsync.Name: {(*Bay).observe, tool.ObserveResult.Name, false},
-	tool.Observe.Name:      {(*Bay).observe, tool.ObserveResult.Name, true},
-	tool.ExtractAsync.Name: {(*Bay).extract, tool.ExtractResult.Name, false},
-	tool.Extract.Name:      {(*Bay).extract, tool.ExtractResult.Name, true},
-	tool.ExecuteTask.Name:  {(*Bay).execute, tool.TaskStatus.Name, false},
+	tool.ActAsync.Name:     {(*use).act, tool.ActResult.Name, false},
+	tool.Act.Name:          {(*use).act, tool.ActResult.Name, true},
+	tool.ObserveAsync.Name: {(*use).observe, tool.ObserveResult.Name, false},
+	tool.Observe.Name:      {(*use).observe, tool.ObserveResult.Name, true},
+	tool.ExtractAsync.Name: {(*use).extract, tool.ExtractResult.Name, false},
+	tool.Extract.Name:      {(*use).extract, tool.ExtractResult.Name, true},
+	tool.ExecuteTask.Name:  {(*use).execute, tool.TaskStatus.Name, false},
 }
 
 // results are the tools that tell the answer of a task.
 var results = []string{tool.ActResult.Name, tool.ObserveResult.Name, tool.ExtractResult.Name, tool.TaskStatus.Name}
 
-// errNoModel is what who asks for a model is told where there is none.
-var errNoModel = errors.New("this bay has no model to do that; whoever runs it starts the server with --llm-url and --llm-model, " +
-	"and with its key in AGENTBAY_LLM_KEY. Tools such as page_use_snapshot and page_use_perform let a model of your own work on the page")
-
 // operate begins a task, and waits for it if its tool does.
 func (u *use) operate(c tool.Call, o operation) (*tool.Reply, error) {
-	do, timeout, err := o.read(u.caller.bay, c.Args)
+	do, timeout, err := o.read(u, c.Args)
 	if err != nil {
 		return failure(err.Error()), nil
 	}
@@ -240,7 +235,7 @@ func noTask(id string) *tool.Reply {
 }
 
 // act reads the arguments of an action.
-func (b *Bay) act(args json.RawMessage) (work, *float64, error) {
+func (u *use) act(args json.RawMessage) (work, *float64, error) {
 	in, err := tool.Act.Decode(args)
 	if err != nil {
 		return nil, nil, err
@@ -252,7 +247,7 @@ func (b *Bay) act(args json.RawMessage) (work, *float64, error) {
 			return out, out.Usage, err
 		}, in.Timeout, nil
 	}
-	do, err := b.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
+	do, err := u.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
 		out, err := model.Act(ctx, page, operator.ActIn{Page: in.Page, Action: in.Action, Variables: in.Variables, Vision: in.Vision, Help: page.patience(in.Help)})
 		return out, out.Usage, err
 	})
@@ -260,12 +255,12 @@ func (b *Bay) act(args json.RawMessage) (work, *float64, error) {
 }
 
 // observe reads the arguments of a search.
-func (b *Bay) observe(args json.RawMessage) (work, *float64, error) {
+func (u *use) observe(args json.RawMessage) (work, *float64, error) {
 	in, err := tool.Observe.Decode(args)
 	if err != nil {
 		return nil, nil, err
 	}
-	do, err := b.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
+	do, err := u.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
 		found, used, err := model.Observe(ctx, page, operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision})
 		return found, used, err
 	})
@@ -273,12 +268,12 @@ func (b *Bay) observe(args json.RawMessage) (work, *float64, error) {
 }
 
 // extract reads the arguments of a reading.
-func (b *Bay) extract(args json.RawMessage) (work, *float64, error) {
+func (u *use) extract(args json.RawMessage) (work, *float64, error) {
 	in, err := tool.Extract.Decode(args)
 	if err != nil {
 		return nil, nil, err
 	}
-	do, err := b.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
+	do, err := u.withModel(func(ctx context.Context, model *operator.Operator, page bayPage) (any, operator.Usage, error) {
 		read, used, err := model.Extract(ctx, page, operator.ExtractIn{
 			SearchIn: operator.SearchIn{Page: in.Page, Instruction: in.Instruction, Selector: in.Selector, Vision: in.Vision},
 			Schema:   in.Schema, Pages: in.Pages,
@@ -292,39 +287,6 @@ func (b *Bay) extract(args json.RawMessage) (work, *float64, error) {
 type bayPage struct {
 	use  *use
 	task *pageTask
-}
-
-// withModel is work that needs the bay's model.
-func (b *Bay) withModel(do func(context.Context, *operator.Operator, bayPage) (any, operator.Usage, error)) (work, error) {
-	if b.Operator == nil {
-		return nil, errNoModel
-	}
-	return func(ctx context.Context, page bayPage) (any, operator.Usage, error) {
-		model, err := page.model(ctx)
-		if err != nil {
-			return nil, operator.Usage{}, err
-		}
-		return do(ctx, model, page)
-	}, nil
-}
-
-// model is what works on the page, with as many tokens as the key has left today.
-func (p bayPage) model(ctx context.Context) (*operator.Operator, error) {
-	b, key := p.use.caller.bay, p.use.caller.key
-	o := *b.Operator
-	limit := cmp.Or(key.MaxTokens, b.MaxTokensPerKey)
-	if limit == 0 {
-		return &o, nil
-	}
-	used, err := b.Store.TokensUsed(ctx, key.ID, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	if used >= limit {
-		return nil, fmt.Errorf("this API key has used %d tokens of the model today, and may use %d a day; the next day begins at 00:00 UTC", used, limit)
-	}
-	o.MaxTokens = min(cmp.Or(o.MaxTokens, operator.DefaultMaxTokens), limit-used)
-	return &o, nil
 }
 
 var _ operator.Page = bayPage{}

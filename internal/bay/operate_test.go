@@ -289,6 +289,45 @@ func TestWhatAKeyHasUsedIsCounted(t *testing.T) {
 	}
 }
 
+func TestAKeyMayHaveAModelOfItsOwn(t *testing.T) {
+	says := func(name string) model {
+		return func(string) string { return `{"done": true, "success": true, "message": "` + name + `"}` }
+	}
+	made := 0
+	b := baytest.New(t, withPage(says("the bay's")), func(b *baytest.Bay) {
+		b.OperatorOf = func(m store.KeyModel) *operator.Operator {
+			made++
+			return &operator.Operator{Model: says(m.Name + " " + m.Secret)}
+		}
+	})
+	s, other := b.Service(t, "mine"), b.Service(t, "theirs")
+	id, theirs := create(t, s, agentbay.SessionSpec{}), create(t, other, agentbay.SessionSpec{})
+	k, err := b.Store.Key(t.Context(), "mine")
+	must(t, err)
+	asked := func(want string) {
+		t.Helper()
+		if out, _ := do(t, s, id, tool.Act.Name, `{"action": "x"}`); !strings.Contains(out, want) {
+			t.Errorf("%s, want %s", out, want)
+		}
+		if out, _ := do(t, other, theirs, tool.Act.Name, `{"action": "x"}`); !strings.Contains(out, "the bay's") {
+			t.Errorf("another key: %s", out)
+		}
+	}
+	asked("the bay's")
+	must(t, b.Store.SetKeyModel(t.Context(), k.ID, store.KeyModel{URL: "https://a/v1", Name: "own", Secret: "s1"}))
+	asked("own s1")
+	asked("own s1")
+	must(t, b.Store.SetKeyModel(t.Context(), k.ID, store.KeyModel{URL: "https://a/v1", Name: "own", Secret: "s2"}))
+	b.MaxTokensPerKey = 1 // of the bay's model
+	must(t, b.Store.AddUsage(t.Context(), k.ID, store.Usage{Session: id, Requests: 1, TokensIn: 100}, time.Now()))
+	asked("own s2")
+	if made != 2 {
+		t.Errorf("%d models were made, want one for each that was configured", made)
+	}
+	must(t, b.Store.SetKeyModel(t.Context(), k.ID, store.KeyModel{}))
+	asked("may use 1 a day")
+}
+
 func TestAKeyHasATokenLimitADay(t *testing.T) {
 	b := baytest.New(t, withPage(func(string) string { return `{"done": true, "success": true, "message": "x"}` }))
 	b.MaxTokensPerKey = 1000

@@ -537,7 +537,7 @@ func TestKeyKeepsItsQuotas(t *testing.T) {
 func TestOldStoreIsBroughtUpToDate(t *testing.T) {
 	dir, ctx := t.TempDir(), t.Context()
 	s := open(t, dir)
-	for _, table := range []string{"model_usage", "recordings", "control_events", "incoming", "syncs", "recycle", "mounts", "snapshots", "contexts", "secrets"} {
+	for _, table := range []string{"key_models", "model_usage", "recordings", "control_events", "incoming", "syncs", "recycle", "mounts", "snapshots", "contexts", "secrets"} {
 		_, err := s.exec(ctx, "DROP TABLE "+table)
 		must(t, err)
 	}
