@@ -48,8 +48,10 @@ func (u *use) model() (*operator.Operator, error) {
 	if model == nil {
 		return nil, errNoModel
 	}
+	counted := *model
+	counted.Used = u.count
 	if limit == 0 {
-		return model, nil
+		return &counted, nil
 	}
 	used, err := b.Store.TokensUsed(u.ctx, key.ID, time.Now())
 	if err != nil {
@@ -58,9 +60,19 @@ func (u *use) model() (*operator.Operator, error) {
 	if used >= limit {
 		return nil, fmt.Errorf("this API key has used %d tokens of the model today, and may use %d a day; the next day begins at 00:00 UTC", used, limit)
 	}
-	bounded := *model
-	bounded.MaxTokens = min(cmp.Or(model.MaxTokens, operator.DefaultMaxTokens), limit-used)
-	return &bounded, nil
+	counted.MaxTokens = min(cmp.Or(model.MaxTokens, operator.DefaultMaxTokens), limit-used)
+	return &counted, nil
+}
+
+// count adds what the model was asked to do to what its key has used.
+func (u *use) count(used operator.Usage) {
+	b, key := u.caller.bay, u.caller.key.ID
+	err := b.Store.AddUsage(context.WithoutCancel(b.ctx), key, store.Usage{
+		Session: u.session.ID, Requests: used.Requests, TokensIn: used.In, TokensOut: used.Out,
+	}, time.Now())
+	if err != nil {
+		b.Log.Error("use of the model was not counted", "session", u.session.ID, "key", key, "err", err)
+	}
 }
 
 // ownModel is what works with a key's own model. It is the same from task to task,

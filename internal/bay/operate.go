@@ -12,7 +12,6 @@ import (
 
 	"github.com/agentbay/agentbay"
 	"github.com/agentbay/agentbay/internal/operator"
-	"github.com/agentbay/agentbay/internal/store"
 	"github.com/agentbay/agentbay/tool"
 )
 
@@ -116,24 +115,10 @@ func (u *use) begin(t *pageTask, do work, limit time.Duration) error {
 		}
 		b.Log.Info("model used", "session", u.session.ID, "key", u.caller.key.ID, "task", t.id,
 			"requests", used.Requests, "tokens_in", used.In, "tokens_out", used.Out)
-		b.count(u, used)
 		close(t.done)
 		own.end(t.err)
 	}()
 	return nil
-}
-
-// count adds what the model was asked to do to what its key has used.
-func (b *Bay) count(u *use, used operator.Usage) {
-	if used.Requests == 0 {
-		return
-	}
-	err := b.Store.AddUsage(context.WithoutCancel(b.ctx), u.caller.key.ID, store.Usage{
-		Session: u.session.ID, Requests: used.Requests, TokensIn: used.In, TokensOut: used.Out,
-	}, time.Now())
-	if err != nil {
-		b.Log.Error("use of the model was not counted", "session", u.session.ID, "key", u.caller.key.ID, "err", err)
-	}
 }
 
 // keepTask remembers a task, and forgets the oldest that is done.

@@ -64,6 +64,10 @@ type Model interface {
 type Operator struct {
 	Model     Model
 	MaxTokens int64 // of one task, both ways; 0 means DefaultMaxTokens
+
+	// Used is told of each answer when it has come, so that none is lost of a task that
+	// does not end. It may be nil.
+	Used func(Usage)
 }
 
 // Bounds of a task.
@@ -108,9 +112,7 @@ func (t *task) ask(ctx context.Context, conversation []Message, read func([]byte
 			return failf("the task has used %d tokens, which is its limit", t.usage.In+t.usage.Out)
 		}
 		answer, err := t.Model.Complete(ctx, conversation)
-		t.usage.Requests++
-		t.usage.In += answer.Usage.In
-		t.usage.Out += answer.Usage.Out
+		t.count(answer.Usage)
 		if err != nil {
 			return err
 		}
@@ -126,6 +128,17 @@ func (t *task) ask(ctx context.Context, conversation []Message, read func([]byte
 		}
 		conversation = append(conversation[:len(conversation):len(conversation)],
 			Message{Text: fmt.Sprintf("Your answer was:\n%s\nIt cannot be used: %v. Answer again, with the JSON object alone.", clip(answer.Text), err)})
+	}
+}
+
+// count adds an answer to what the task has used.
+func (t *task) count(answer Usage) {
+	answer.Requests = 1
+	t.usage.Requests += answer.Requests
+	t.usage.In += answer.In
+	t.usage.Out += answer.Out
+	if t.Used != nil {
+		t.Used(answer)
 	}
 }
 

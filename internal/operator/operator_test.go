@@ -303,3 +303,38 @@ func TestATaskEndsWithAResultAsItsSchemaHasIt(t *testing.T) {
 		t.Errorf("without success: %+v, %v", out, err)
 	}
 }
+
+func TestARefusalForNowIsAskedAgain(t *testing.T) {
+	for refusals, want := range map[int]string{2: "", 9: "so many requests (429)"} {
+		asked := 0
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if asked++; asked <= refusals {
+				w.Header().Set("Retry-After", "0")
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprint(w, `{"choices": [{"message": {"role": "assistant", "content": "{\"done\": true, \"success\": true, \"message\": \"x\"}"}}]}`)
+		}))
+		defer srv.Close()
+		o := &operator.Operator{Model: operator.NewEndpoint(srv.URL, "scripted", "", 1)}
+		_, err := o.Act(t.Context(), &page{texts: []string{"button \"Send\" [e5]\n"}}, operator.ActIn{Action: "x"})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("after %d refusals: %v, want %q", refusals, err, want)
+		}
+	}
+}
+
+func TestEachAnswerIsCountedAtOnce(t *testing.T) {
+	o, _ := model(t, "nonsense", `{"actions": [{"method": "click", "ref": "e5"}]}`) // and then a refusal
+	var sum operator.Usage
+	o.Used = func(u operator.Usage) {
+		sum.Requests, sum.In, sum.Out = sum.Requests+u.Requests, sum.In+u.In, sum.Out+u.Out
+	}
+	if out, err := o.Act(t.Context(), &page{texts: []string{"button \"Send\" [e5]\n"}}, operator.ActIn{Action: "x"}); err == nil {
+		t.Errorf("%+v", out)
+	}
+	if want := (operator.Usage{Requests: 3, In: 200, Out: 20}); sum != want {
+		t.Errorf("counted %+v, want %+v", sum, want)
+	}
+}
