@@ -220,7 +220,7 @@ func TestListsOfSwitchesAreMadeOne(t *testing.T) {
 	})
 	must(t, err)
 	for _, want := range []string{
-		"--disable-features=DisableLoadExtensionCommandLineSwitch,A,B", "--load-extension=" + filepath.Join(dir, "one") + ",/two",
+		"--disable-features=" + withoutFeatures + ",A,B", "--load-extension=" + filepath.Join(dir, "one") + ",/two",
 		"--disable-blink-features=AutomationControlled,C", "--enable-features=D", "--mute-audio", "--window-size=800,600",
 	} {
 		if !slices.Contains(args, want) {
