@@ -93,9 +93,7 @@ func TestABrowserServesOthersBesideAClientThat(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second) // of events that nobody reads
 		works(t, s, "while events are not read")
-		if err := conn.Browser().Call(t.Context(), "Target.closeTarget", map[string]any{"targetId": page.TargetID}, nil); err != nil {
-			t.Error(err)
-		}
+		_ = conn.Browser().Call(t.Context(), "Target.closeTarget", map[string]any{"targetId": page.TargetID}, nil) // if it has not given way
 	})
 }
 

@@ -397,7 +397,13 @@ func dialog(d desk) {
 	_, w := d.start("zenity --entry --text=Name > " + name)
 	d.must(d.Activate(d.Context(), w.ID))
 	d.must(d.Type(d.Context(), "Ada 王\n"))
-	d.eventually("the dialog has its answer", func() bool { return d.read(name) == "Ada 王\n" })
+	var answer string
+	defer func() {
+		if d.Failed() {
+			d.Logf("the answer is %q", answer)
+		}
+	}()
+	d.eventually("the dialog has its answer", func() bool { answer = d.read(name); return answer == "Ada 王\n" })
 }
 
 func menus(d desk) {
