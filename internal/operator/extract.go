@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/agentbay/agentbay/tool"
 )
 
 // An ExtractIn is a task of reading.
@@ -37,14 +40,16 @@ func (o *Operator) Extract(ctx context.Context, page Page, in ExtractIn) (json.R
 	}
 	t := &task{Operator: o, page: page, target: in.Page, vision: in.Vision}
 	var all any
+	grows := false // what is read next has what was read before
 	for n := max(1, min(in.Pages, maxPages)); n > 0; n-- {
 		data, next, err := t.read(ctx, in, text, schema, n > 1)
 		if err != nil {
 			return nil, t.usage, err
 		}
-		if all = join(all, data); next == nil || n == 1 {
+		if all = join(all, data, grows); next == nil || n == 1 {
 			break
 		}
+		grows = next.Method == tool.PageScroll
 		if step, err := t.perform(ctx, *next); err != nil {
 			return nil, t.usage, err
 		} else if step.Failed {
@@ -119,21 +124,34 @@ func (nowhere) Load(string) (any, error) {
 }
 
 // join makes one of what two pages have: their lists joined, and of the rest what
-// came first.
-func join(first, second any) any {
+// came first. Of a page that grows as it is scrolled, lists have their old end once.
+func join(first, second any, grows bool) any {
 	switch a := first.(type) {
 	case nil:
 		return second
 	case []any:
 		if b, ok := second.([]any); ok {
+			if grows {
+				b = b[overlap(a, b):]
+			}
 			return append(a[:len(a):len(a)], b...)
 		}
 	case map[string]any:
 		if b, ok := second.(map[string]any); ok {
 			for name, v := range b {
-				a[name] = join(a[name], v)
+				a[name] = join(a[name], v, grows)
 			}
 		}
 	}
 	return first
+}
+
+// overlap is how many items at the end of a list are the beginning of another.
+func overlap(a, b []any) int {
+	for n := min(len(a), len(b)); n > 0; n-- {
+		if reflect.DeepEqual(a[len(a)-n:], b[:n]) {
+			return n
+		}
+	}
+	return 0
 }

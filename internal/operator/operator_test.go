@@ -338,3 +338,33 @@ func TestEachAnswerIsCountedAtOnce(t *testing.T) {
 		t.Errorf("counted %+v, want %+v", sum, want)
 	}
 }
+
+func TestListsThatGrowAreReadOnce(t *testing.T) {
+	const schema = `{"type": "object", "properties": {"items": {"type": "array"}}}`
+	scroll, click := `{"method": "scroll", "amount": 1}`, `{"method": "click", "ref": "e5"}`
+	for name, x := range map[string]struct {
+		next string
+		read []string
+		want string
+	}{
+		"all of it again":     {scroll, []string{`[1, 2]`, `[1, 2, 3]`, `[1, 2, 3, 4]`}, `{"items":[1,2,3,4]}`},
+		"what is in view":     {scroll, []string{`[1, 2, 3]`, `[2, 3, 4]`, `[5]`}, `{"items":[1,2,3,4,5]}`},
+		"nothing more":        {scroll, []string{`[1, 2]`, `[1, 2]`}, `{"items":[1,2]}`},
+		"pages that are like": {click, []string{`[1, 2]`, `[2, 2]`}, `{"items":[1,2,2,2]}`},
+	} {
+		var answers []string
+		for i, list := range x.read {
+			next := ""
+			if i < len(x.read)-1 {
+				next = `, "next": ` + x.next
+			}
+			answers = append(answers, `{"data": {"items": `+list+`}`+next+`}`)
+		}
+		o, _ := model(t, answers...)
+		in := operator.ExtractIn{SearchIn: operator.SearchIn{Instruction: "x"}, Schema: schema, Pages: 5}
+		out, _, err := o.Extract(t.Context(), &page{texts: []string{"button \"More\" [e5]\n"}}, in)
+		if err != nil || string(out) != x.want {
+			t.Errorf("%s: %s, %v, want %s", name, out, err, x.want)
+		}
+	}
+}

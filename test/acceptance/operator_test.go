@@ -182,6 +182,59 @@ func TestAModelWorksOnPages(t *testing.T) {
 	}
 }
 
+// A list grows as it is scrolled, and what is downloaded is behind a closed shadow
+// tree.
+var feed = map[string]string{
+	"index.html": `<title>Feed</title><x-files></x-files><ul id=list></ul><script>
+let n = 0
+const more = () => { for (let i = 0; i < 10 && n < 30; i++) list.append(Object.assign(document.createElement('li'), { textContent: 'Ware costs ' + ++n, style: 'height: 100px' })) }
+addEventListener('scroll', () => innerHeight + scrollY >= document.body.scrollHeight - 200 && more())
+more()
+customElements.define('x-files', class extends HTMLElement { constructor() { super()
+	this.attachShadow({ mode: 'closed' }).innerHTML = '<a href=prices.csv download>Prices</a>' } })
+</script>`,
+	"prices.csv": "ware,1\n",
+}
+
+func TestAModelScrollsAndDownloads(t *testing.T) {
+	m := newScripted(t)
+	s := session(t, "browser_latest")
+	b, at := s.Browser(), serveSite(t, s, feed)
+	if _, err := b.Navigate(t.Context(), at); err != nil {
+		t.Fatal(err)
+	}
+	m.says(func(asked string) string {
+		var prices []string
+		for _, x := range regexp.MustCompile(`Ware costs (\d+)`).FindAllStringSubmatch(asked, -1) {
+			prices = append(prices, x[1])
+		}
+		next := `, "next": {"method": "scroll", "amount": 5}`
+		if strings.Contains(asked, "Ware costs 30") {
+			next = ""
+		}
+		return `{"data": [` + strings.Join(prices, ", ") + `]` + next + `}`
+	})
+	var prices []int
+	err := b.Extract(t.Context(), tool.ExtractIn{Instruction: "all prices", Schema: `{"type": "array", "items": {"type": "number"}}`, Pages: 10}, &prices)
+	if err != nil || len(prices) != 30 || prices[0] != 1 || prices[29] != 30 {
+		t.Errorf("read %v, %v", prices, err)
+	}
+	m.says(func(asked string) string {
+		if path := regexp.MustCompile(`downloaded ([^"]+)`).FindStringSubmatch(asked); path != nil {
+			return fmt.Sprintf(`{"done": true, "success": true, "message": %q}`, path[1])
+		}
+		return fmt.Sprintf(`{"actions": [{"method": "click", "ref": %q}]}`, refIn(asked, `link "Prices"`))
+	})
+	done, err := b.Act(t.Context(), tool.ActIn{Action: "download the prices"})
+	if err != nil || !done.Success {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	path := done.Steps[strings.LastIndex(done.Steps, "\n")+1:]
+	if content, err := s.FS(t.Context()).ReadFile(strings.TrimPrefix(path, "/")); err != nil || string(content) != "ware,1\n" {
+		t.Errorf("%q is %q, %v", path, content, err)
+	}
+}
+
 // A task leads over pages to an answer, and ends with its context.
 func TestAModelDoesATask(t *testing.T) {
 	m := newScripted(t)

@@ -58,8 +58,10 @@ type process struct {
 	relay   *relay         // to its proxy; nil if it has none that wants a password
 	path    string         // of its WebSocket
 	tools   *devtools.Conn // ours to it
-	ended   chan struct{}  // closed when it has
-	status  error          // how; set before ended is closed
+
+	downloads *downloads    // set before it is used
+	ended     chan struct{} // closed when it has
+	status    error         // how; set before ended is closed
 }
 
 func (p *process) alive() bool {
@@ -188,6 +190,9 @@ func (b *Browser) address(p *process) string {
 // prepare makes a browser that has been started what its options say, as far as its
 // command line could not.
 func (b *Browser) prepare(ctx context.Context, p *process, d *disguise) (err error) {
+	if p.downloads, err = follow(ctx, p.tools.Browser()); err != nil {
+		return err
+	}
 	if err := b.fit(ctx, p); err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func newBrowser(t *testing.T) *Browser {
 	t.Cleanup(func() { os.RemoveAll(tmp) })
 	b := &Browser{
 		Program: program, Profile: filepath.Join(t.TempDir(), "profile"), Port: l.Addr().(*net.TCPAddr).Port,
-		Env: append(os.Environ(), "TMPDIR="+tmp),
+		Env: append(os.Environ(), "TMPDIR="+tmp, "HOME="+tmp),
 	}
 	t.Cleanup(func() { b.stop(context.Background(), tool.None{}) })
 	return b

@@ -26,6 +26,9 @@ type page struct {
 	frames  map[string]devtools.Session // of other sites, by their IDs; each has a process of its own
 	accept  bool                        // what dialogs ask
 
+	downloads *downloads // of the browser
+	had       int        // how many of them there were when the work began
+
 	mu      sync.Mutex
 	dialogs []string // what they said; guarded by mu
 }
@@ -61,6 +64,7 @@ func (b *Browser) workWithin(ctx context.Context, id string, do func(context.Con
 		return guest.Answer{}, err
 	}
 	defer at.detach()
+	at.downloads, at.had = p.downloads, p.downloads.begun()
 	return do(ctx, at)
 }
 
@@ -109,8 +113,8 @@ func (p *page) detach() {
 	p.browser.Call(ctx, "Target.detachFromTarget", map[string]any{"sessionId": p.ID}, nil) // it may have gone
 }
 
-// maxDialogs bounds how many dialogs of a page are told of.
-const maxDialogs = 3
+// maxTold bounds how many dialogs and downloads are told of.
+const maxTold = 3
 
 // answerDialog closes a dialog that the page has opened.
 func (p *page) answerDialog(params json.RawMessage) {
@@ -118,21 +122,22 @@ func (p *page) answerDialog(params json.RawMessage) {
 	json.Unmarshal(params, &dialog)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.dialogs) < maxDialogs && dialog.Type != "beforeunload" {
+	if len(p.dialogs) < maxTold && dialog.Type != "beforeunload" {
 		p.dialogs = append(p.dialogs, fmt.Sprintf("%s %q", dialog.Type, clip(dialog.Message)))
 	}
 	accept := p.accept || dialog.Type == "alert" || dialog.Type == "beforeunload"
 	go p.Tell(context.Background(), "Page.handleJavaScriptDialog", map[string]any{"accept": accept})
 }
 
-// said is a sentence about the dialogs that were answered.
-func (p *page) said() string {
+// said is sentences about the dialogs that were answered, and about downloads.
+func (p *page) said(ctx context.Context) string {
+	text := p.downloaded(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.dialogs) == 0 {
-		return ""
+	if len(p.dialogs) > 0 {
+		text += "; the page opened a dialog, which was closed: " + strings.Join(p.dialogs, ", ")
 	}
-	return "; the page opened a dialog, which was closed: " + strings.Join(p.dialogs, ", ")
+	return text
 }
 
 // clip shortens what is repeated to the caller.
@@ -195,6 +200,9 @@ func (b *Browser) navigate(ctx context.Context, in tool.NavigateIn) (guest.Answe
 			note = ", in another page, as the one before crashed"
 			loaded, err = p.open(ctx, address)
 		}
+		if err == errAborted {
+			return p.aborted(ctx, address)
+		}
 		if err != nil {
 			return guest.Answer{}, err
 		}
@@ -209,8 +217,28 @@ func (b *Browser) navigate(ctx context.Context, in tool.NavigateIn) (guest.Answe
 		if !loaded {
 			text += ", which is still loading"
 		}
-		return guest.Text(text + note + p.said()), nil
+		return guest.Text(text + note + p.said(ctx)), nil
 	})
+}
+
+// errAborted is what opening an address ends with that no page comes of.
+var errAborted = errors.New("no page has come of it")
+
+// abortedWithin is how soon a download begins that an address is of.
+const abortedWithin = time.Second
+
+// aborted is what is said of an address that no page has come of.
+func (p *page) aborted(ctx context.Context, address string) (guest.Answer, error) {
+	if list, _, changed := p.downloads.since(p.had); len(list) == 0 {
+		select {
+		case <-changed:
+		case <-time.After(abortedWithin):
+		}
+	}
+	if said := p.said(ctx); said != "" {
+		return guest.Text("Stayed where it was" + said), nil
+	}
+	return guest.Answer{}, guest.Failf(guest.Unsuccessful, "the browser did not go to %s: the page before, or the site, refused", clip(address))
 }
 
 // paintedWithin is how long a page may take to be painted.
@@ -280,7 +308,11 @@ func (b *Browser) replace(ctx context.Context, stuck *page) (*page, error) {
 		return nil, err
 	}
 	stuck.browser.Tell(ctx, "Target.closeTarget", map[string]any{"targetId": stuck.target})
-	return b.attach(ctx, stuck.browser, id)
+	p, err := attach(ctx, stuck.browser, id)
+	if err == nil {
+		p.downloads, p.had = stuck.downloads, stuck.had
+	}
+	return p, err
 }
 
 // errCrashed is what is said of a page that has crashed while it was loading.
@@ -317,7 +349,7 @@ func (p *page) open(ctx context.Context, address string) (loaded bool, err error
 	}
 	switch {
 	case out.ErrorText == "net::ERR_ABORTED":
-		return false, guest.Failf(guest.Unsuccessful, "the browser did not go to %s: it is a download, or the page refused", clip(address))
+		return false, errAborted
 	case out.ErrorText != "":
 		return false, guest.Failf(guest.Unsuccessful, "the browser cannot go to %s: %s", clip(address), out.ErrorText)
 	case out.LoaderID == "": // another place in the same document

@@ -7,6 +7,8 @@ import (
 	"image/png"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,7 +61,7 @@ func TestAPageIsNavigated(t *testing.T) {
 		{"/alerts", `"Denied"; the page opened a dialog, which was closed: alert "number 0", alert "number 1", alert "number 2"`, ""},
 		{"/stay", `"Stay"`, ""},
 		{"/plain", `"Plain"`, ""},
-		{"/file", "", "it is a download"},
+		{"/file", "Stayed where it was; downloaded /", ""},
 	} {
 		text, failure := goTo(t, b, at+x.path)
 		if !strings.Contains(text, x.want) || !strings.Contains(failure, x.failure) || (failure == "") != (x.failure == "") {
@@ -171,5 +173,47 @@ func TestAPageThatIsClosingIsNotTheActiveOne(t *testing.T) {
 		if _, failure := goTo(t, b, at+"/plain"); failure != "" {
 			t.Fatal(failure)
 		}
+	}
+}
+
+func TestDownloadsAreToldOf(t *testing.T) {
+	b := headlessly(t)
+	m := http.NewServeMux()
+	m.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "<!doctype html><title>Files</title><a id=all href=/all>All</a> <a id=half href=/half>Half</a>")
+	})
+	m.HandleFunc("GET /all", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Disposition", `attachment; filename="../all.csv"`)
+		fmt.Fprint(w, "a,b")
+	})
+	m.HandleFunc("GET /half", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Disposition", "attachment; filename=half.csv")
+		w.Header().Set("Content-Length", "100")
+		fmt.Fprint(w, "a,b")
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	srv := httptest.NewServer(m)
+	t.Cleanup(srv.Close)
+	if _, failure := goTo(t, b, srv.URL); failure != "" {
+		t.Fatal(failure)
+	}
+	click := func(what string) string {
+		text, failure := call(t, b, tool.PagePerform, tool.PagePerformIn{Method: tool.PageClick, Selector: what})
+		if failure != "" {
+			t.Fatal(failure)
+		}
+		return string(text)
+	}
+	text := click("#all")
+	_, path, _ := strings.Cut(text, "; downloaded ")
+	if content, err := os.ReadFile(path); err != nil || string(content) != "a,b" || filepath.Base(path) != "_all.csv" {
+		t.Errorf("%q is %q, %v", text, content, err)
+	}
+	if text := click("#half"); !strings.Contains(text, `half.csv" has failed`) {
+		t.Errorf("one that broke off: %q", text)
+	}
+	if text := click("body"); text != "Done" {
+		t.Errorf("without any: %q", text)
 	}
 }

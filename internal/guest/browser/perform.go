@@ -39,7 +39,7 @@ func (b *Browser) perform(ctx context.Context, in tool.PagePerformIn) (guest.Ans
 		if err := p.quiet(ctx); err != nil {
 			return guest.Answer{}, err
 		}
-		return guest.Text("Done" + p.said()), nil
+		return guest.Text("Done" + p.said(ctx)), nil
 	})
 }
 
