@@ -215,13 +215,13 @@ func TestListsOfSwitchesAreMadeOne(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(dir, "one"), 0o700))
 	args, err := new(Browser).arguments(tool.BrowserIn{
-		ExtensionPath: dir, Stealth: true, Viewport: &tool.BrowserSize{Width: 800, Height: 600},
-		CmdArgs: []string{"--disable-features=A,B", "--load-extension=/two", "--disable-blink-features=C", "--enable-features=D", "--mute-audio", "--window-size=800,600"},
+		Proxies: []tool.BrowserProxy{{Server: "127.0.0.1:1"}}, ExtensionPath: dir, Stealth: true, Viewport: &tool.BrowserSize{Width: 800, Height: 600},
+		CmdArgs: []string{"--disable-features=A,B", "--load-extension=/two", "--disable-blink-features=C", "--enable-features=D", "--proxy-bypass-list=*.local", "--window-size=800,600"},
 	})
 	must(t, err)
 	for _, want := range []string{
 		"--disable-features=" + withoutFeatures + ",A,B", "--load-extension=" + filepath.Join(dir, "one") + ",/two",
-		"--disable-blink-features=AutomationControlled,C", "--enable-features=D", "--mute-audio", "--window-size=800,600",
+		"--disable-blink-features=AutomationControlled,C", "--enable-features=D", "--proxy-bypass-list=*.local", "--window-size=800,600",
 	} {
 		if !slices.Contains(args, want) {
 			t.Errorf("%q lacks %s", args, want)

@@ -111,6 +111,9 @@ func isList(name string) bool {
 // ours are the switches that the session needs as they are.
 var ours = []string{"--remote-debugging-", "--remote-allow-origins", "--user-data-dir"}
 
+// proxySwitches say which proxy there is, in place of the option.
+var proxySwitches = []string{"--proxy-server", "--proxy-pac-url", "--proxy-auto-detect", "--no-proxy-server"}
+
 func checkSwitch(s string, in tool.BrowserIn) error {
 	if !strings.HasPrefix(s, "--") {
 		return guest.Failf(guest.BadArgument, "%q is no switch; one begins with --", s)
@@ -120,7 +123,7 @@ func checkSwitch(s string, in tool.BrowserIn) error {
 			return guest.Failf(guest.BadArgument, "the switch %s is set by the session", s)
 		}
 	}
-	if len(in.Proxies) > 0 && (strings.HasPrefix(s, "--proxy-") || strings.HasPrefix(s, "--no-proxy-server")) {
+	if name, _, _ := strings.Cut(s, "="); len(in.Proxies) > 0 && slices.Contains(proxySwitches, name) {
 		return guest.Failf(guest.BadArgument, "the switch %s contradicts the option proxies; leave one of them out", clip(s))
 	}
 	return nil
