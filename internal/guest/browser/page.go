@@ -201,7 +201,7 @@ func (b *Browser) navigate(ctx context.Context, in tool.NavigateIn) (guest.Answe
 			loaded, err = p.open(ctx, address)
 		}
 		if err == errAborted {
-			return p.aborted(ctx, address)
+			return p.stayed(ctx, address)
 		}
 		if err != nil {
 			return guest.Answer{}, err
@@ -224,17 +224,8 @@ func (b *Browser) navigate(ctx context.Context, in tool.NavigateIn) (guest.Answe
 // errAborted is what opening an address ends with that no page comes of.
 var errAborted = errors.New("no page has come of it")
 
-// abortedWithin is how soon a download begins that an address is of.
-const abortedWithin = time.Second
-
-// aborted is what is said of an address that no page has come of.
-func (p *page) aborted(ctx context.Context, address string) (guest.Answer, error) {
-	if list, _, changed := p.downloads.since(p.had); len(list) == 0 {
-		select {
-		case <-changed:
-		case <-time.After(abortedWithin):
-		}
-	}
+// stayed is what is said of an address that no page has come of.
+func (p *page) stayed(ctx context.Context, address string) (guest.Answer, error) {
 	if said := p.said(ctx); said != "" {
 		return guest.Text("Stayed where it was" + said), nil
 	}
@@ -256,6 +247,26 @@ func (p *page) painted(ctx context.Context) {
 	if err == nil && shown.Result.Value {
 		_ = p.Call(ctx, "Page.captureScreenshot", map[string]any{"format": "jpeg", "quality": 0, "optimizeForSpeed": true}, nil)
 	}
+}
+
+// abortedWithin is how soon it is known why no page comes of an address.
+const abortedWithin = time.Second
+
+// aborted is why no page comes of an address: the process of the page has crashed,
+// or the address is of a download, or neither is so.
+func (p *page) aborted(ctx context.Context, crashed <-chan struct{}) error {
+	list, _, changed := p.downloads.since(p.had)
+	if len(list) > 0 {
+		return errAborted
+	}
+	select {
+	case <-crashed:
+		return errCrashed
+	case <-changed:
+	case <-time.After(abortedWithin):
+	case <-ctx.Done():
+	}
+	return errAborted
 }
 
 // where is what the page is called, and its address.
@@ -349,7 +360,7 @@ func (p *page) open(ctx context.Context, address string) (loaded bool, err error
 	}
 	switch {
 	case out.ErrorText == "net::ERR_ABORTED":
-		return false, errAborted
+		return false, p.aborted(ctx, crashed)
 	case out.ErrorText != "":
 		return false, guest.Failf(guest.Unsuccessful, "the browser cannot go to %s: %s", clip(address), out.ErrorText)
 	case out.LoaderID == "": // another place in the same document
