@@ -211,21 +211,22 @@ var makers = map[string]func() *Fingerprint{
 	},
 	"ios": func() *Fingerprint {
 		return phone(&Fingerprint{
-			Navigator: Navigator{Platform: "iPhone", UserAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/" + unversioned + " Mobile/15E148 Safari/604.1"},
+			Navigator: Navigator{Platform: "iPhone", UserAgent: "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS" + unversioned + " Mobile/15E148 Safari/604.1"},
 			VideoCard: VideoCard{"Apple Inc.", "Apple GPU"},
 		}, Screen{Width: 393, Height: 852, DevicePixelRatio: 3})
 	},
 }
 
-// unversioned stands for the version of a browser until Become says it.
-const unversioned = "0.0.0.0"
+// unversioned stands for the version of a browser until Become says it. The slash
+// tells it from the end of 120.0.0.0.
+const unversioned = "/0.0.0.0"
 
 // chrome is Chrome on a machine with 64 bits.
 func chrome(system, platform, name, version, architecture string, card VideoCard) *Fingerprint {
 	return &Fingerprint{
 		VideoCard: card,
 		Navigator: Navigator{
-			UserAgent:     "Mozilla/5.0 (" + system + ") AppleWebKit/537.36 (KHTML, like Gecko) Chrome/" + unversioned + " Safari/537.36",
+			UserAgent:     "Mozilla/5.0 (" + system + ") AppleWebKit/537.36 (KHTML, like Gecko) Chrome" + unversioned + " Safari/537.36",
 			Platform:      platform,
 			UserAgentData: &UserAgentData{Platform: name, PlatformVersion: version, Architecture: architecture, Bitness: "64"},
 		},
@@ -240,7 +241,7 @@ func (f *Fingerprint) Become(version string) {
 		return
 	}
 	major, _, _ := strings.Cut(version, ".")
-	n.UserAgent = strings.Replace(n.UserAgent, unversioned, major+".0.0.0", 1)
+	n.UserAgent = strings.Replace(n.UserAgent, unversioned, "/"+major+".0.0.0", 1)
 	if d := n.UserAgentData; d != nil {
 		d.Brands, d.FullVersionList = brands(major, major, ""), brands(major, version, ".0.0.0")
 	}

@@ -73,6 +73,19 @@ func TestBrandsAreThoseOfChrome(t *testing.T) {
 	}
 }
 
+func TestAFingerprintThatHasAVersionKeepsIt(t *testing.T) {
+	for _, agent := range []string{"Mozilla/5.0 Chrome/120.0.0.0 Safari/537.36", "Raw/1"} {
+		f, err := fingerprint.Parse([]byte(`{"fingerprint": {"navigator": {"userAgent": "` + agent + `", "userAgentData": {"brands": [{"brand": "Mine", "version": "1"}]}}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Become("156.0.8078.108")
+		if n := f.Navigator; n.UserAgent != agent || n.UserAgentData.Brands[0].Brand != "Mine" {
+			t.Errorf("%s has become %+v", agent, n)
+		}
+	}
+}
+
 func TestZonesAreThoseThatThereAre(t *testing.T) {
 	f := &fingerprint.Fingerprint{}
 	for language, want := range map[string]string{"": "America/New_York", "pt-BR": "America/Sao_Paulo", "zh-Hant-TW": "Asia/Taipei", "de-AT": "Europe/Vienna", "ar": "", "en-ZZ": "", "en": ""} {
