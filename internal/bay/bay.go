@@ -121,7 +121,7 @@ func (b *Bay) Start(ctx context.Context) error {
 	b.ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	b.boots = make(chan struct{}, cmp.Or(b.Boots, max(4, 2*goruntime.NumCPU())))
 	b.refill, b.garbage = make(chan struct{}, 1), make(chan struct{}, 1)
-	b.live = map[agentbay.SessionID]*session{}
+	b.live, b.own = map[agentbay.SessionID]*session{}, map[string]ownModel{}
 	if b.Data != nil {
 		if err := os.MkdirAll(b.Data.Dir, 0o700); err != nil {
 			return agentbay.Wrap(err, agentbay.Unavailable, "%s cannot be made", b.Data.Dir)

@@ -83,9 +83,6 @@ func (b *Bay) ownModel(key string, of store.KeyModel) *operator.Operator {
 	if had, ok := b.own[key]; ok && had.of == of {
 		return had.operator
 	}
-	if b.own == nil {
-		b.own = map[string]ownModel{}
-	}
 	o := b.OperatorOf(of)
 	b.own[key] = ownModel{of, o}
 	return o

@@ -63,7 +63,8 @@ func (b *Browser) arguments(in tool.BrowserIn) ([]string, error) {
 }
 
 // withoutFeatures is what Chromium does without. What it drops down from the address
-// bar would be two pages more for each window, of 50 MB.
+// bar would be two pages more for each window, of 50 MB. It has all of what the
+// image's /etc/chromium.d has, as this list replaces that.
 const withoutFeatures = "WebUIOmniboxPopup,WebUIOmniboxAimPopup,DisableLoadExtensionCommandLineSwitch"
 
 // sizeOf is the size of the window, at first: that of the viewport, else of the

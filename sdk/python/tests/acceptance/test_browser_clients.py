@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.conftest import make
+from acceptance.conftest import make, serve
 from agentbay import AgentBay, Session
 
 playwright = pytest.importorskip(
@@ -25,23 +25,13 @@ const [input, output] = ["input", "output"].map(e => document.querySelector(e));
 input.onchange = async () => output.value = `${input.files[0].name}: ${await input.files[0].text()}`;
 </script>
 """
-SERVE = """python3 -m http.server 8000 --directory /tmp/site >/tmp/site.log 2>&1 &
-for i in $(seq 100); do curl -sf localhost:8000 >/dev/null && exit; sleep 0.1; done; exit 1"""
-
-
-def serve(session: Session) -> None:
-    """Have a site served in the session."""
-    for name, text in {"index.html": PAGE, "note": "sent"}.items():
-        assert session.file_system.write_file(f"/tmp/site/{name}", text).success
-    served = session.command.execute_command(SERVE)
-    assert served.success, served.error_message
 
 
 @pytest.fixture(scope="module")
 def session(agent_bay: AgentBay) -> Iterator[Session]:
     """A session that serves a site and has its browser open."""
     with make(agent_bay, image_id="browser_latest") as session:
-        serve(session)
+        serve(session, {"index.html": PAGE, "note": "sent"})
         assert session.browser.initialize()
         yield session
 

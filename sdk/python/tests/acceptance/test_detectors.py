@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.conftest import make
+from acceptance.conftest import make, serve
 from agentbay import AgentBay, BrowserFingerprint, BrowserOption, Session
 
 SITE = "http://localhost:8000/"
-SERVE = """python3 -m http.server 8000 --directory /tmp/site >>/tmp/site.log 2>&1 &
-for i in $(seq 100); do curl -sf localhost:8000 >/dev/null && exit; sleep 0.1; done; exit 1"""
 FOUND = "timeout 30 tail -n +1 -F /tmp/site.log | grep -m 1 -o 'found?[^ ]*'; truncate -s 0 /tmp/site.log"
 CHECKS = 30  # of both detectors, at least
 
@@ -27,10 +25,8 @@ def session(agent_bay: AgentBay) -> Iterator[Session]:
     page = Path(__file__).parent / "clients" / "detectors.html"
     scripts = ["fpscanner/dist/fpScanner.es.js", "@fingerprintjs/botd/dist/botd.esm.js"]
     with make(agent_bay, image_id="browser_latest") as session:
-        for file in [page, *(Path(modules) / name for name in scripts)]:
-            assert session.file_system.write_file(f"/tmp/site/{file.name}", file.read_text()).success
-        served = session.command.execute_command(SERVE)
-        assert served.success, served.error_message
+        files = [page, *(Path(modules) / name for name in scripts)]
+        serve(session, {file.name: file.read_text() for file in files})
         yield session
 
 
