@@ -61,13 +61,17 @@ def test_detectors_find_that_there_is_no_video_card_without_stealth(session: Ses
     ],
     ids=["its own", "windows", "macos", "linux", "android"],
 )
-def test_detectors_find_nothing_with_stealth(session: Session, fingerprint: BrowserFingerprint | None) -> None:
+def test_detectors_find_nothing_with_stealth(
+    session: Session, fingerprint: BrowserFingerprint | None
+) -> None:
     open_browser(session, use_stealth=True, fingerprint=fingerprint)
     assert found(session) == set()
 
 
 def test_detectors_find_a_client_that_is_connected(session: Session) -> None:
-    playwright = pytest.importorskip("playwright.sync_api", reason="lacks Playwright; pip install 'agentbay[test]'")
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="lacks Playwright; pip install 'agentbay[test]'"
+    )
     open_browser(session, use_stealth=True)
     with playwright.sync_playwright() as p:
         p.chromium.connect_over_cdp(session.browser.get_endpoint_url())
