@@ -37,12 +37,15 @@ def agent_bay() -> Iterator[AgentBay]:
         yield client
 
 
+SITE = "http://localhost:8000/"
+"""Where a session has the site that serve() has it serve."""
+
 SERVE = """python3 -m http.server 8000 --directory /tmp/site >>/tmp/site.log 2>&1 &
 for i in $(seq 100); do curl -sf localhost:8000 >/dev/null && exit; sleep 0.1; done; exit 1"""
 
 
 def serve(session: Session, files: dict[str, str]) -> None:
-    """Have a site served in the session, at http://localhost:8000/; its requests are in /tmp/site.log."""
+    """Have a site served in the session, at SITE; its requests are in /tmp/site.log."""
     for name, text in files.items():
         assert session.file_system.write_file(f"/tmp/site/{name}", text).success
     served = session.command.execute_command(SERVE)

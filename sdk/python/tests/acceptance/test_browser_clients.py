@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.conftest import make, serve
+from acceptance.conftest import SITE, make, serve
 from agentbay import AgentBay, Session
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="lacks Playwright; pip install 'agentbay[test]'"
 )
 
-SITE = "http://localhost:8000/"
 PAGE = """<!doctype html><title>A page</title><h1>Hello</h1>
 <a href="note" download>the note</a> <input type="file"> <output></output>
 <script>
@@ -25,13 +24,14 @@ const [input, output] = ["input", "output"].map(e => document.querySelector(e));
 input.onchange = async () => output.value = `${input.files[0].name}: ${await input.files[0].text()}`;
 </script>
 """
+FILES = {"index.html": PAGE, "note": "sent"}
 
 
 @pytest.fixture(scope="module")
 def session(agent_bay: AgentBay) -> Iterator[Session]:
     """A session that serves a site and has its browser open."""
     with make(agent_bay, image_id="browser_latest") as session:
-        serve(session, {"index.html": PAGE, "note": "sent"})
+        serve(session, FILES)
         assert session.browser.initialize()
         yield session
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.conftest import NewContext, NewSession
-from acceptance.test_browser_clients import SITE, playwright, serve
+from acceptance.conftest import SITE, NewContext, NewSession, serve
+from acceptance.test_browser_clients import FILES, playwright
 from acceptance.test_contexts import put, zipped
 from agentbay import AgentBay, BrowserContext, ExtensionOption, ExtensionsService
 
@@ -45,7 +45,7 @@ def test_extensions_are_loaded(agent_bay: AgentBay, new_context: NewContext, new
     session = new_session(image_id="browser_latest", browser_context=context)
     found = session.command.execute_command("ls /tmp/extensions").output.split()
     assert sorted(found) == sorted([good.removesuffix(".zip"), old.removesuffix(".zip"), broken])
-    serve(session)
+    serve(session, FILES)
     assert session.browser.initialize()
     with playwright.sync_playwright() as p:
         browser = p.chromium.connect_over_cdp(session.browser.get_endpoint_url())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from acceptance.conftest import NewContext, NewSession
-from acceptance.test_browser_clients import SITE, playwright, serve
+from acceptance.conftest import SITE, NewContext, NewSession, serve
+from acceptance.test_browser_clients import FILES, playwright
 from agentbay import (
     BrowserContext,
     BrowserFingerprint,
@@ -20,7 +20,7 @@ KEEP = "document.cookie = 'who=me; max-age=3600'; localStorage.setItem('kept', '
 
 def evaluate(session: Session, script: str, close: bool = False) -> object:
     """Run a script in a page of the session's site, and have the browser closed if asked."""
-    serve(session)
+    serve(session, FILES)
     assert session.browser.initialize()
     with playwright.sync_playwright() as p:
         browser = p.chromium.connect_over_cdp(session.browser.get_endpoint_url())

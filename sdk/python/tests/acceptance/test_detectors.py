@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from acceptance.conftest import make, serve
+from acceptance.conftest import SITE, make, serve
 from agentbay import AgentBay, BrowserFingerprint, BrowserOption, Session
 
-SITE = "http://localhost:8000/"
 FOUND = "timeout 30 tail -n +1 -F /tmp/site.log | grep -m 1 -o 'found?[^ ]*'; truncate -s 0 /tmp/site.log"
 CHECKS = 30  # of both detectors, at least
 
